@@ -257,7 +257,7 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
     assert!((incentives - 1.0).abs() < 1e-3, "{demo}");
     // The weights can be recomputed from what is exported: with the profile and the counters that the file names.
     let tasks = folder.path().join("tasks.toml");
-    std::fs::copy(repository("crates/cli/src/commands/nineteen/demo/tasks.toml"), &tasks).unwrap();
+    std::fs::copy(repository("crates/cli/nineteen/src/demo/tasks.toml"), &tasks).unwrap();
     let explain = |further: &[&str]| {
         let mut command = tao();
         command.args(["nineteen", "explain", "--json", "--state"]).arg(folder.path()).arg("--tasks").arg(&tasks);

@@ -22,7 +22,7 @@
 //!
 //! Uses `taonet-primitives`, `taonet-scale-json` and `taonet-wallet` (signatures). Used by `taonet-ledger`, `taonet-neuron`,
 //! `taonet-validator`, `taonet-kit`, `taonet-summing-subnet`, `taonet-dashboard`, `taonet-doctor`, `taonet-python`,
-//! `taonet-babelbit-runner` and `taonet-nineteen-control`, and by the commands of `taonet-cli`.
+//! `taonet-babelbit-runner` and `taonet-nineteen-control`, and by the commands of `tao`.
 //!
 //! # Where to begin
 //!

@@ -6,22 +6,19 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::Str;
 use clap::{Arg, Command, CommandFactory, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::CompleteEnv;
-use taonet_chain::{Network, Subnet};
-use taonet_service::{Access, atomic_write};
+use taonet_cli_base::chain::parse_network;
+use taonet_cli_base::exit;
+use taonet_cli_base::settings;
+use taonet_cli_base::subnet_names::read_listed;
 use taonet_settings::selected_network;
 use taonet_speech::models::ModelSpec;
 use taonet_wallet::{DEFAULT_ROOT, ListedWallet, Wallets, expand_home};
-
-use crate::chain::parse_network;
-use crate::{exit, settings};
 
 /// Variable with which a shell asks for candidates; its value is the shell's name.
 pub(crate) const VARIABLE: &str = "TAO_COMPLETE";
@@ -36,12 +33,6 @@ const NETWORKS: [(&str, &str); 4] = [
 
 /// Subnets with commands of their own, for networks whose subnets were never listed.
 const SUBNETS: [(&str, &str); 3] = [("2", "proof of inference"), ("19", "Nineteen"), ("59", "Babelbit")];
-
-/// Maximum number of networks whose subnets are kept; more are short-lived chains.
-const MAX_NETWORKS: usize = 8;
-
-/// Network name to the names of its subnets by netuid.
-type ListedSubnets = BTreeMap<String, BTreeMap<u16, String>>;
 
 /// Answers a shell's request; `None` if the program was started for anything else.
 pub(crate) fn answer<P: CommandFactory>(arguments: &[OsString]) -> Option<ExitCode> {
@@ -141,35 +132,6 @@ fn netuid_candidates() -> Vec<CompletionCandidate> {
         Some(subnets) => subnets.into_iter().map(|(netuid, name)| candidate(netuid.to_string(), name)).collect(),
         None => SUBNETS.into_iter().map(|(netuid, name)| candidate(netuid, name)).collect(),
     }
-}
-
-/// Keeps the names of a network's subnets for later completions. A failure is only logged: it costs nothing else.
-pub(crate) fn keep_subnets(network: &Network, subnets: &[Subnet]) {
-    let mut listed = read_listed();
-    if listed.len() >= MAX_NETWORKS {
-        listed.clear();
-    }
-    let names = subnets.iter().map(|subnet| (subnet.netuid.0, subnet.name.clone()));
-    listed.insert(network.to_string(), names.collect());
-    let Some(path) = listed_file() else { return };
-    if let Err(error) = write_listed(&path, &listed) {
-        tracing::debug!(error = format!("{error:#}"), "cannot keep the names of subnets for completions");
-    }
-}
-
-fn write_listed(path: &Path, listed: &ListedSubnets) -> anyhow::Result<()> {
-    fs::create_dir_all(path.parent().unwrap_or(path))?;
-    Ok(atomic_write(path, &serde_json::to_vec(listed)?, Access::Owner)?)
-}
-
-fn listed_file() -> Option<PathBuf> {
-    dirs::cache_dir().map(|cache| cache.join("taonet").join("subnets.json"))
-}
-
-/// Reads the kept names; an unreadable file counts as empty.
-fn read_listed() -> ListedSubnets {
-    let text = listed_file().and_then(|path| fs::read(path).ok()).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
 }
 
 /// Returns the words of the line to complete.

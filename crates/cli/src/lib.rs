@@ -1,64 +1,42 @@
-//! The command line of taonet: arguments, configuration and output. The libraries implement everything else.
+//! The command line of taonet: the tree of commands, their help, and the programs' entry point.
 //!
-//! The binary is `tao`, with all commands; [`tao`] is its entry point, and the only public item. Under other names, as
-//! links, it is `bb`, with the Babelbit commands under the names that validator operators know (`bb X` is `tao babelbit
-//! X`), `sn2-miner` (`tao proof miner`) and `sn2-validator` (`tao proof validator`).
+//! The binary is `tao`, with all commands; [`tao`] is its entry point, and the only public item.
+//! Under other names, as links, it is `bb`, with the Babelbit commands under the names that
+//! validator operators know (`bb X` is `tao babelbit X`), `sn2-miner` (`tao proof miner`) and
+//! `sn2-validator` (`tao proof validator`).
 //!
-//! - `commands` has a module per noun; each verb has its arguments with their help, and a function `run`.
-//! - `help.md` has the description, the environment variables and the examples of every command; `help` adds them to
-//!   clap's help, from which the man pages are generated, and groups the commands of `tao`. Tests walk the tree of
-//!   commands: each has a summary, a description and an example that parses, and shows every environment variable that
-//!   it reads.
-//! - `completion` answers the shells' requests for wallets, hotkeys, networks, netuids and models, without a network.
-//! - `settings` reads the environment into `taonet_babelbit_config::Config`; `keys` and `password` open the signing
-//!   key; `chain` selects the network, and submits calls.
-//! - `daemon` has what all daemons share: listeners, metrics, limits on open files, shutdown; `preflight` the checks at
-//!   their start.
-//! - `table` and `tables` fit tables to the terminal: numbers never wrap, and less important columns are omitted.
+//! The commands are in the crates in the folders beside `src`, one for each subject; each command
+//! has its arguments with their help, and a function `run`. `commands` has those that concern the
+//! programs themselves or all subnets: doctor, update, man, completions.
 //!
-//! Data goes to standard output, everything else to standard error. With `--json`, the output is one JSON document;
-//! `tao watch` prints one for each block; an error is the last line of standard error, as JSON. Text from peers is
-//! escaped before it reaches a terminal. Exit codes: 0 success, 1 refused or failed, 2 wrong usage, 3 network, 4
-//! authentication, 5 call rejected by the chain, 6 call without a final outcome.
+//! - `help.md` has the description, the environment variables and the examples of every command;
+//!   `help` adds them to clap's help, from which the man pages are generated, and groups the
+//!   commands of `tao`. Tests walk the tree of commands: each has a summary, a description and an
+//!   example that parses, and shows every environment variable that it reads.
+//! - `completion` answers the shells' requests for wallets, hotkeys, networks, netuids and models,
+//!   without a network.
 //!
-//! A new command is a module in `commands`, a variant of its enum, and a section in `help.md`; a daemon also gets a row
-//! in `tests/e2e/half_open/daemons.rs`. No other crate depends on this one, and code that other crates could use
-//! belongs in a library.
+//! Data goes to standard output, everything else to standard error. With `--json`, the output is
+//! one JSON document; `tao watch` prints one for each block; an error is the last line of standard
+//! error, as JSON. Text from peers is escaped before it reaches a terminal. Exit codes: 0 success,
+//! 1 refused or failed, 2 wrong usage, 3 network, 4 authentication, 5 call rejected by the chain, 6
+//! call without a final outcome.
 //!
-//! Uses every other crate of the workspace except `taonet-amx`, `taonet-avx512`, `taonet-chain-vectors`,
-//! `taonet-database`, `taonet-localnet-trie`, `taonet-proof-onnx`, `taonet-python`, `taonet-scale-json`,
-//! `taonet-summing-subnet` and `taonet-testing`. Used by the end-to-end tests only, which run its binaries.
+//! A new command is a module in the crate of its subject, a variant of its enum, and a section in
+//! `help.md`; a daemon also gets a row in `tests/e2e/half_open/daemons.rs`. No other crate depends
+//! on this one, and code that other crates could use belongs in a library.
+//!
+//! Uses `taonet-babelbit-config`, `taonet-chain`, `taonet-cli-axon`, `taonet-cli-babelbit`,
+//! `taonet-cli-base`, `taonet-cli-chain`, `taonet-cli-dashboard`, `taonet-cli-demo`,
+//! `taonet-cli-localnet`, `taonet-cli-models`, `taonet-cli-nineteen`, `taonet-cli-prompting`,
+//! `taonet-cli-proof`, `taonet-cli-subnets`, `taonet-cli-wallet`, `taonet-doctor`, `taonet-neuron`,
+//! `taonet-primitives`, `taonet-reach`, `taonet-service`, `taonet-settings`, `taonet-speech`,
+//! `taonet-telemetry`, `taonet-update`, `taonet-wallet` and `taonet-wire`. Used by the end-to-end
+//! tests only, which run its binaries.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
-mod chain;
-mod chat_model;
 mod commands;
 mod completion;
-mod contest;
-mod context;
-mod daemon;
-mod demo_chain;
-mod engines;
-mod exit;
 mod help;
-mod input;
-mod keys;
-mod leaderboard;
-mod memory;
-mod password;
-mod preflight;
-mod printable;
-mod progress;
-mod prompt;
-mod run_log;
-mod secret_file;
-mod settings;
-mod submission;
-mod table;
-mod tables;
-mod updates;
-mod voice;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -67,14 +45,23 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use taonet_cli_axon::{axon, bench_miner};
+use taonet_cli_babelbit as babelbit;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::{exit, table, updates};
+use taonet_cli_chain::{any_call, batch, block, chain_query, events, tx, watch};
+use taonet_cli_dashboard as dashboard;
+use taonet_cli_dashboard::top;
+use taonet_cli_demo as demo;
+use taonet_cli_localnet as localnet;
+use taonet_cli_models::{models, speech};
+use taonet_cli_nineteen as nineteen;
+use taonet_cli_prompting as prompting;
+use taonet_cli_proof as proof;
+use taonet_cli_subnets::{commitment, metagraph, register, serve_axon, subnets, sudo, weights, yuma};
+use taonet_cli_wallet::{balance, crowdloan, delegates, lock, multisig, proxy, stake, take, transfer, wallet};
 
-use commands::{
-    any_call, axon, babelbit, balance, batch, bench_miner, block, chain_query, commitment, completions, crowdloan,
-    dashboard, delegates, demo, doctor, events, localnet, lock, man, metagraph, models, multisig, nineteen, prompting,
-    proof, proxy, register, serve_axon, speech, stake, subnets, sudo, take, top, transfer, tx, update, wallet, watch,
-    weights, yuma,
-};
-use context::Context;
+use commands::{completions, doctor, man, update};
 
 /// Run Bittensor subnets end to end
 #[derive(Debug, Parser)]

@@ -35,7 +35,7 @@ fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<It
 /// Folders of the crates that define metrics.
 const METRICS: [&str; 7] = [
     "subnets",
-    "crates/cli/src/commands/axon",
+    "crates/cli/axon/src",
     "crates/http/src",
     "crates/kit/src",
     "crates/localnet/node/src",
@@ -82,7 +82,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
 }
 
 /// Crate prefixes of test paths in the documents, and the directories of their modules.
-const CRATES: [(&str, &str); 29] = [
+const CRATES: [(&str, &str); 42] = [
     ("arena", "subnets/babelbit/arena/src"),
     ("audit", "subnets/babelbit/audit/src"),
     ("babelbit_validator", "subnets/babelbit/validator/src"),
@@ -90,6 +90,19 @@ const CRATES: [(&str, &str); 29] = [
     ("chain", "crates/chain"),
     ("chutes", "subnets/babelbit/chutes/src"),
     ("cli", "crates/cli/src"),
+    ("cli_axon", "crates/cli/axon/src"),
+    ("cli_babelbit", "crates/cli/babelbit/src"),
+    ("cli_base", "crates/cli/base/src"),
+    ("cli_chain", "crates/cli/chain/src"),
+    ("cli_dashboard", "crates/cli/dashboard/src"),
+    ("cli_demo", "crates/cli/demo/src"),
+    ("cli_localnet", "crates/cli/localnet/src"),
+    ("cli_models", "crates/cli/models/src"),
+    ("cli_nineteen", "crates/cli/nineteen/src"),
+    ("cli_prompting", "crates/cli/prompting/src"),
+    ("cli_proof", "crates/cli/proof/src"),
+    ("cli_subnets", "crates/cli/subnets/src"),
+    ("cli_wallet", "crates/cli/wallet/src"),
     ("config", "subnets/babelbit/config/src"),
     ("core", "subnets/babelbit/core/src"),
     ("e2e", "tests/e2e"),

@@ -33,7 +33,7 @@
 //! Uses `taonet-chain` and `taonet-ledger` (time, registration and submissions of a hotkey), `taonet-http` (names of
 //! daemons), `taonet-neuron` (which addresses are called), `taonet-primitives`, `taonet-settings` (problems of
 //! settings), `taonet-speech` (models and their sums), `taonet-wallet` (keyfiles) and `taonet-wire` (the request to a
-//! published endpoint). Used by `taonet-cli` only.
+//! published endpoint). Used by the commands of `tao` only.
 
 mod clock;
 mod disk;

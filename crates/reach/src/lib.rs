@@ -28,7 +28,7 @@
 //! The crate does not test whether the port is reachable (`tao axon ping` does, from another machine), and does not
 //! publish the address: `tao serve-axon` submits the call.
 //!
-//! Uses `taonet-primitives` ([`is_public`]). Used by `taonet-cli`: `tao axon serve` and `tao serve-axon` determine the
+//! Uses `taonet-primitives` ([`is_public`]). Used by commands: `tao axon serve` and `tao serve-axon` determine the
 //! address with it, and `tao axon serve` opens the port.
 
 mod chain_ip;

@@ -27,7 +27,7 @@
 //! All functions are pure: randomness is an argument. The crate neither reads keys from a chain nor submits extrinsics.
 //!
 //! Uses no other crate of the workspace. Used by `taonet-localnet-runtime` to decrypt, and by the commands of
-//! `taonet-cli` to encrypt.
+//! `tao` to encrypt.
 
 mod cipher;
 

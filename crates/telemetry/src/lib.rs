@@ -29,7 +29,7 @@
 //! test compares their names with those in the code.
 //!
 //! Uses no other crate of the workspace. Used by `taonet-http`, whose readiness routes render the metrics, by the
-//! commands of `taonet-cli`, and by the program of `taonet-summing-subnet`.
+//! commands of `tao`, and by the program of `taonet-summing-subnet`.
 
 mod filter;
 mod record;

@@ -8,7 +8,7 @@
 //! Compiling rten takes longer than the crate of the trait, whose many users do not need it: hence a crate of its own.
 //!
 //! Uses `taonet-speech` (the trait, and the process of espeak-ng) and `taonet-primitives` (sample rates). Used by
-//! `taonet-cli`, for miners and `tao speech synthesize`.
+//! the commands of `tao`, for miners and `tao speech synthesize`.
 //!
 //! # Pipeline
 //!

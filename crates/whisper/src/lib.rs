@@ -6,7 +6,7 @@
 //! docs/benchmarks.md lists the remaining differences.
 //!
 //! Uses `taonet-primitives`, `taonet-speech` (the trait), `rten-gemm`, `taonet-amx` and `taonet-avx512` (matrix
-//! products). Used by `taonet-cli` through [`taonet_speech::Recognizer`].
+//! products). Used by the commands of `tao` through [`taonet_speech::Recognizer`].
 //!
 //! # Pipeline
 //!

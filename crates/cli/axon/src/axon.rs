@@ -4,7 +4,6 @@
 mod call;
 mod data;
 mod echo;
-pub(crate) mod external;
 mod peer;
 mod ping;
 mod reset;
@@ -13,24 +12,25 @@ mod verdict;
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
+use taonet_cli_base::context::Context;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, BtauthScheme, DendriteScheme, Signer, SynapseClass};
 
-use crate::context::Context;
-
-pub(crate) use peer::seconds;
 pub(crate) use ping::quantile;
 pub(crate) use verdict::Verdict;
 
+/// The commands of `tao axon`.
+#[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     Serve(serve::ServeArgs),
     Call(call::CallArgs),
     Ping(ping::PingArgs),
     Reset(reset::ResetArgs),
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao axon`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(args, context),
         Command::Call(args) => call::run(args, context),

@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use taonet_cli_base::chain::NetworkArgs;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::duration::seconds;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::KeyArgs;
 use taonet_service::Shutdown;
 use taonet_wire::{BtauthScheme, DendriteScheme, SignedClient, Signer, SynapseClass};
 
-use super::axon::seconds;
-use crate::chain::NetworkArgs;
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::keys::KeyArgs;
 use load::{Load, Plan};
 use report::{About, Report};
 use requests::{Kind, Requests};
@@ -38,7 +38,7 @@ const RATES: RangeInclusive<f64> = 0.001..=10_000.0;
 /// The exit code is 0 if any request succeeded. If none did, it is that of the last one, as with `tao axon call`: 3 for
 /// no response, 4 when the miner refuses the signature or the caller, and 1 for every other status.
 #[derive(Debug, Args)]
-pub(crate) struct BenchMinerArgs {
+pub struct BenchMinerArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// Requests to send: summing, prompt, or a JSON file with the class and its requests
@@ -102,7 +102,8 @@ impl SchemeName {
     }
 }
 
-pub(crate) fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao bench-miner`.
+pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.load(Some(&args.network))?;
     let requests = Requests::new(&args.kind, args.size)?;
     let total = u64::from(args.calls) * u64::from(args.batch);

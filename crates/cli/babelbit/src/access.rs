@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use taonet_babelbit_config::Config;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::secret_file;
 use taonet_http::AccessToken;
-
-use crate::exit::{Classified, Failure};
-use crate::secret_file;
 
 /// Argument that names the bearer token file
 #[derive(Debug, Args)]
-pub(super) struct TokenArgs {
+pub(crate) struct TokenArgs {
     /// File with the bearer token for signer and subtensor gateway; use the same for all daemons [env:
     /// BB_API_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
@@ -21,7 +20,7 @@ pub(super) struct TokenArgs {
 
 /// Arguments for access control of signer and subtensor gateway
 #[derive(Debug, Args)]
-pub(super) struct AccessArgs {
+pub(crate) struct AccessArgs {
     #[command(flatten)]
     token: TokenArgs,
     /// Listen beyond loopback without a token: every caller can act as the validator
@@ -31,7 +30,7 @@ pub(super) struct AccessArgs {
 
 impl TokenArgs {
     /// Reads the token, if a file is configured.
-    pub(super) fn token(&self, config: &Config) -> anyhow::Result<Option<AccessToken>> {
+    pub(crate) fn token(&self, config: &Config) -> anyhow::Result<Option<AccessToken>> {
         let named = self.token_file.as_deref().or(config.services.token_file.as_deref());
         named.map(secret_file::read_token).transpose()
     }
@@ -39,7 +38,7 @@ impl TokenArgs {
 
 impl AccessArgs {
     /// Returns the token that a service at this address requires from callers.
-    pub(super) fn token(&self, config: &Config, listen: SocketAddr) -> anyhow::Result<Option<AccessToken>> {
+    pub(crate) fn token(&self, config: &Config, listen: SocketAddr) -> anyhow::Result<Option<AccessToken>> {
         let token = self.token.token(config)?;
         if token.is_some() || listen.ip().is_loopback() {
             return Ok(token);

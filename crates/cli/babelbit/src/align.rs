@@ -6,15 +6,14 @@ use taonet_primitives::{bytes_without_bom, counted};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_models::voice::VoiceName;
 use taonet_speech::{CtcRecognizer, Espeak, Synthesizer, Voice, resample_for_recognition};
-
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::voice::VoiceName;
 
 /// Synthesise each reference text and write its word timings into the file
 #[derive(Debug, Args)]
-pub(crate) struct AlignArgs {
+pub struct AlignArgs {
     /// Challenge files; subnets/babelbit/challenges/README.md describes the format
     #[arg(required = true)]
     files: Vec<PathBuf>,

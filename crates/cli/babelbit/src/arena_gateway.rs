@@ -10,6 +10,11 @@ use clap::Args;
 use taonet_babelbit_arena::gateway::{ArenaGateway, ArenaGatewayConfig, Listing, Members, Results};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
@@ -18,15 +23,11 @@ use taonet_wallet::Keypair;
 
 use super::access::TokenArgs;
 use super::runner::{address_policy, engine_client};
-use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs, state_directory};
-use crate::exit::{Classified, Failure};
-use crate::keys::KeyArgs;
-use crate::{preflight, settings};
+use crate::settings;
 
 /// Admit miners to the arena and forward validators' messages to them
 #[derive(Debug, Args)]
-pub(crate) struct ArenaGatewayArgs {
+pub struct ArenaGatewayArgs {
     /// Listen address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8060")]
     listen: SocketAddr,

@@ -3,19 +3,19 @@
 use clap::Args;
 use taonet_babelbit_arena::gateway::{SubmitError, submit};
 use taonet_babelbit_core::arena_api::Submission;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::KeyArgs;
 use taonet_http::JsonCallError;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_wire::CallError;
 use url::Url;
 
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::keys::KeyArgs;
 use crate::settings;
 
 /// Submit a miner's address to the arena gateway
 #[derive(Debug, Args)]
-pub(crate) struct ArenaSubmitArgs {
+pub struct ArenaSubmitArgs {
     /// Address of the miner: http://HOST:PORT, or HOST:PORT
     url: String,
     /// Uid of the miner on the subnet

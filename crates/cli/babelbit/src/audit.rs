@@ -12,13 +12,14 @@ use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_runner::RunPaths;
 use taonet_babelbit_scorer::ScoringConditions;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::table::{table, wrapped};
+use taonet_cli_base::tables::{CONDITIONS, MISMATCHES};
+use taonet_cli_models::engines;
 
 use super::runner::run_paths;
-use crate::context::Context;
-use crate::printable::printable;
-use crate::table::{table, wrapped};
-use crate::tables::{CONDITIONS, MISMATCHES};
-use crate::{engines, settings};
+use crate::settings;
 
 /// Maximum length of a value in a table, in characters.
 const MAX_VALUE_CHARS: usize = 48;
@@ -28,7 +29,7 @@ const MAX_VALUE_CHARS: usize = 48;
 /// challenge_score, audio.tar and status are compared with the result. The exit code is 1 for any mismatch, and for
 /// engines or options other than the recorded ones.
 #[derive(Debug, Args)]
-pub(crate) struct AuditArgs {
+pub struct AuditArgs {
     /// Challenge uid
     challenge: String,
     #[command(flatten)]
@@ -39,7 +40,7 @@ pub(crate) struct AuditArgs {
 
 /// Arguments that locate the files of a run
 #[derive(Debug, Args)]
-pub(super) struct KeptArgs {
+pub(crate) struct KeptArgs {
     /// Contest: main, solo or arena
     #[arg(long = "type", value_name = "TYPE", default_value = "main")]
     challenge_type: ChallengeType,
@@ -50,7 +51,7 @@ pub(super) struct KeptArgs {
 
 /// Arguments that select the scoring engines and rules
 #[derive(Debug, Args)]
-pub(super) struct EngineArgs {
+pub(crate) struct EngineArgs {
     /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -60,12 +61,12 @@ pub(super) struct EngineArgs {
 }
 
 impl KeptArgs {
-    pub(super) fn paths(&self, config: &Config) -> RunPaths {
+    pub(crate) fn paths(&self, config: &Config) -> RunPaths {
         run_paths(self.keep.as_deref(), config)
     }
 
     /// Reads a challenge's record from the ledger.
-    pub(super) fn record(&self, challenge: &str, config: &Config, context: &Context) -> anyhow::Result<Record> {
+    pub(crate) fn record(&self, challenge: &str, config: &Config, context: &Context) -> anyhow::Result<Record> {
         let state = self.paths(config).state;
         context.block_on(async { Ok(Record::read(&state, challenge, self.challenge_type).await?) })
     }
@@ -73,7 +74,7 @@ impl KeptArgs {
 
 impl EngineArgs {
     /// Loads the recorded engines, if this build has them.
-    pub(super) fn load<'a>(
+    pub(crate) fn load<'a>(
         &self,
         recorded: impl Iterator<Item = &'a ScoringConditions>,
         mut config: Config,
@@ -112,7 +113,7 @@ pub(crate) fn run(args: &AuditArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Returns an error for a report with mismatches or different conditions.
-pub(super) fn check(report: &AuditReport) -> anyhow::Result<()> {
+pub(crate) fn check(report: &AuditReport) -> anyhow::Result<()> {
     let (mismatches, conditions) = (report.mismatches.len(), report.different_conditions.len());
     match (mismatches, conditions) {
         (0, 0) => Ok(()),
@@ -137,7 +138,7 @@ fn mismatch_summary(mismatches: usize) -> String {
 }
 
 /// Formats the report as text.
-pub(super) fn text(report: &AuditReport) -> String {
+pub(crate) fn text(report: &AuditReport) -> String {
     let mut text = format!(
         "{} ({}) · {} · {} recomputed in {:.1} s · {}\n",
         printable(&report.challenge_uid),

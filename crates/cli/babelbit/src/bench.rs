@@ -7,11 +7,10 @@ mod sounds;
 mod stt;
 
 use clap::Subcommand;
-
-use crate::context::Context;
+use taonet_cli_base::context::Context;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Measure the interpretation of a miner: quality, latency, speed, memory
     Interpret(interpret::InterpretArgs),
     /// Measure speech recognition: real-time factor, processor time, memory

@@ -11,10 +11,10 @@ use clap::Args;
 use serde_json::json;
 use taonet_babelbit_chutes::{ApiError, ChuteInfo, ChutesApi, Script, chute_name, guessed_slug};
 use taonet_babelbit_config::Config;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_service::{Access, atomic_write};
 
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 use crate::settings;
 
 /// Number of characters of a revision in the tag of an image.
@@ -32,7 +32,7 @@ pub(crate) struct RevisionArgs {
 
 /// Write the Python script that defines a text miner's chute
 #[derive(Debug, Args)]
-pub(crate) struct ScriptArgs {
+pub struct ScriptArgs {
     #[command(flatten)]
     revision: RevisionArgs,
     #[command(flatten)]

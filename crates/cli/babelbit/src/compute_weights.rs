@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_scorer::compute_weights_document;
+use taonet_cli_base::context::Context;
 
-use crate::commands::babelbit::score::{read_document, report};
-use crate::context::Context;
+use crate::score::{read_document, report};
 use crate::settings;
 
 /// Compute weights from scores
 #[derive(Debug, Args)]
-pub(crate) struct WeightsArgs {
+pub struct WeightsArgs {
     /// JSON file {"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent": 90, "burn_uid": 248}; `-` is
     /// standard input. arena_percent defaults to BB_ARENA_INCENTIVE_PERCENT
     file: PathBuf,

@@ -3,16 +3,17 @@
 use clap::Subcommand;
 use serde_json::json;
 use taonet_babelbit_config::{Difference, differences, variables};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::preflight::finding_json;
+use taonet_cli_base::settings;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::SETTINGS;
 
-use crate::commands::doctor::finding_json;
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::settings::{self, CheckedSettings};
-use crate::table::table;
-use crate::tables::SETTINGS;
+use crate::settings::CheckedSettings;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Print every setting with its value and origin
     Show,
     /// Validate the environment; exit code 2 for invalid values, 0 for warnings alone
@@ -28,7 +29,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 
 /// Prints every setting.
 fn show(context: &Context) -> anyhow::Result<()> {
-    let read = settings::read_with_network();
+    let read = crate::settings::read_with_network();
     let (config, warnings) = read.map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let used = variables()
@@ -54,7 +55,7 @@ fn show(context: &Context) -> anyhow::Result<()> {
 /// Reports invalid values as an error, and otherwise unknown settings, those without effect, and those whose values have
 /// another effect than in the reference.
 fn check(context: &Context) -> anyhow::Result<()> {
-    let checked = settings::check().map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let checked = crate::settings::check().map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let CheckedSettings { warnings, differences: relevant, findings, .. } = checked;
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     if context.json {

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// A contest of Babelbit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum Contest {
+pub enum Contest {
     /// Interpretation of live speech.
     #[default]
     Speech,

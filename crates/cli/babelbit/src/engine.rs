@@ -9,17 +9,17 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use taonet_babelbit_challenges::{Challenge, ChallengeFile, Challenges, TextChallenge};
 use taonet_babelbit_engine::server::{Engine, EngineConfig, Rotation};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{Daemon, MetricsArgs};
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::Hotkey;
 use taonet_speech::Espeak;
 
-use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs};
-use crate::exit::{Classified, Failure};
 use crate::settings;
 
 /// Serve challenges to validators
 #[derive(Debug, Args)]
-pub(crate) struct EngineArgs {
+pub struct EngineArgs {
     /// Challenge files, or directories of challenge files [default: the shipped English challenges]
     challenges: Vec<PathBuf>,
     /// Listen address

@@ -8,16 +8,16 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_babelbit_audit::evidence::{Bundle, export};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::keys::KeyArgs;
 use taonet_primitives::Hotkey;
 use taonet_service::{Access, atomic_write_with};
 
 use super::audit::{EngineArgs, KeptArgs, check, text};
-use crate::context::Context;
-use crate::keys::KeyArgs;
 use crate::settings;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Export a challenge's evidence into one signed file
     Export(ExportArgs),
     /// Verify an evidence file: signature, hashes, scores; exit code 1 for any mismatch
@@ -29,7 +29,7 @@ pub(crate) enum Command {
 /// hashes, scores), signature.json (the validator's signature over the manifest's SHA-256) and the audio of every
 /// reply.
 #[derive(Debug, Args)]
-pub(crate) struct ExportArgs {
+pub struct ExportArgs {
     /// Challenge uid
     challenge: String,
     /// Output file
@@ -44,7 +44,7 @@ pub(crate) struct ExportArgs {
 /// Verify an evidence file: signature, hashes, recomputed scores.
 /// The exit code is 1 for any mismatch, and for engines or options other than the recorded ones.
 #[derive(Debug, Args)]
-pub(crate) struct VerifyArgs {
+pub struct VerifyArgs {
     /// Evidence file
     file: PathBuf,
     /// Hotkey that must have signed the file

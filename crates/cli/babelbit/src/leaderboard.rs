@@ -3,14 +3,13 @@
 use taonet_babelbit_core::field_metrics::ChallengeMetrics;
 use taonet_babelbit_dashboard::losses;
 use taonet_babelbit_runner::{MinerReport, RunOutcome, RunReport};
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::table::{decimals, table, wrapped};
+use taonet_cli_base::tables::{FIELD_METRICS, LEADERBOARD};
 use taonet_primitives::counted;
 
-use crate::printable::printable;
-use crate::table::{decimals, table, wrapped};
-use crate::tables::{FIELD_METRICS, LEADERBOARD};
-
 /// Returns the display name of a miner.
-pub(crate) fn name_of(miner: &MinerReport) -> String {
+pub fn name_of(miner: &MinerReport) -> String {
     miner.name.clone().unwrap_or_else(|| miner.uid.to_string())
 }
 
@@ -77,6 +76,6 @@ fn by_score(report: &RunReport) -> Vec<&MinerReport> {
 }
 
 /// Formats the latency: the time from the end of the source to the end of the reply, in seconds of frame time.
-pub(crate) fn late_by(seconds: Option<f64>) -> String {
+pub fn late_by(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.1} s"))
 }

@@ -1,4 +1,38 @@
-//! `bb …`: engine, miner, runner, validator, and the scoring, audit and benchmark tools.
+//! The commands of Babelbit, subnet 59: `bb …` and `tao babelbit …`.
+//!
+//! Daemons of a validator: [`runner`] plays challenges, `scorer` transcribes for runners,
+//! `validate` submits weights, `signer` holds the hotkey, `subtensor_gateway` has access to the
+//! chain, `arena_gateway` admits miners of the arena. The subnet owner runs `scoring_api`, and
+//! `engine` serves challenges. [`miner`] is a miner of both contests.
+//!
+//! Tools: `test_miner` calls a miner as a validator does; `score`, `score_text` and
+//! `compute_weights` compute what validators compute; `audit` and `evidence` check what others
+//! published; `bench` measures; `chutes` deploys text miners; `align` prepares challenges;
+//! `register_axon` and `arena_submit` publish an address; `config` shows the settings.
+//!
+//! The libraries in subnets/babelbit implement all of this. A command reads Babelbit's table of
+//! settings ([`settings`]), opens keys and models, and connects the parts: for a daemon, its
+//! function `run` is a list of what runs, with which limits, until which signal.
+//!
+//! [`contest`] and [`challenge`] are arguments of several commands, and [`leaderboard`] is the
+//! table of a challenge's results, which the demonstration also shows.
+//!
+//! The features `cuda` and `metal` run the language models of text miners on a GPU. Exit codes,
+//! JSON output and options follow the rules of all commands; names and variables are those of the
+//! reference's programs where it has them.
+//!
+//! Uses `taonet-babelbit-arena`, `taonet-babelbit-audit`, `taonet-babelbit-challenges`,
+//! `taonet-babelbit-chutes`, `taonet-babelbit-config`, `taonet-babelbit-core`,
+//! `taonet-babelbit-dashboard`, `taonet-babelbit-engine`, `taonet-babelbit-miner`,
+//! `taonet-babelbit-runner`, `taonet-babelbit-scorer`, `taonet-babelbit-scoring-api`,
+//! `taonet-babelbit-text-miner`, `taonet-babelbit-text-runner`, `taonet-babelbit-validator`,
+//! `taonet-babelbit-workers`, `taonet-chain`, `taonet-cli-base`, `taonet-cli-models`,
+//! `taonet-doctor`, `taonet-http`, `taonet-ledger`, `taonet-lm`, `taonet-objects`,
+//! `taonet-primitives`, `taonet-service`, `taonet-settings`, `taonet-speech`, `taonet-timelock`,
+//! `taonet-validator`, `taonet-wallet`, `taonet-whisper` and `taonet-wire`. Used by `taonet-cli`,
+//! `taonet-cli-dashboard` and `taonet-cli-demo`.
+
+#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
 
 mod access;
 mod align;
@@ -6,19 +40,23 @@ mod arena_gateway;
 mod arena_submit;
 mod audit;
 mod bench;
+pub mod challenge;
 mod chutes;
 mod compute_weights;
 mod config;
+pub mod contest;
 mod engine;
 mod evidence;
+pub mod leaderboard;
 mod migrate;
-pub(crate) mod miner;
+pub mod miner;
 mod register_axon;
-pub(crate) mod runner;
+pub mod runner;
 mod score;
 mod score_text;
 mod scorer;
 mod scoring_api;
+pub mod settings;
 mod signer;
 mod subtensor_gateway;
 mod test_miner;
@@ -26,12 +64,12 @@ mod text;
 mod validate;
 
 use clap::Subcommand;
+use taonet_cli_base::context::Context;
 
-use crate::context::Context;
-use crate::settings;
-
+/// The commands of `bb`.
+#[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Run challenges against all miners, score the replies and submit the results
     Runner(runner::RunnerArgs),
     /// Transcribe replies for runners on this and other machines
@@ -95,8 +133,9 @@ pub(crate) enum Command {
     Migrate(migrate::MigrateArgs),
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
-    settings::load_env_file()?;
+/// Runs a command of `bb`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    taonet_cli_base::settings::load_env_file()?;
     match command {
         Command::Runner(args) => runner::run(args, context),
         Command::Scorer(args) => scorer::run(args, context),

@@ -9,10 +9,10 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_babelbit_runner::{EarlierChallenge, EarlierFiles};
+use taonet_cli_base::context::Context;
 use taonet_primitives::counted;
 
 use super::runner::run_paths;
-use crate::context::Context;
 use crate::settings;
 
 /// Number of challenges that the report lists.
@@ -20,7 +20,7 @@ const MAX_LISTED: usize = 20;
 
 /// Show what a runner continues from the files of another program, such as the reference
 #[derive(Debug, Args)]
-pub(crate) struct MigrateArgs {
+pub struct MigrateArgs {
     /// Directory of the run's files [default: directories from the environment]
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,

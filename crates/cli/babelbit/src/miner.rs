@@ -18,25 +18,26 @@ use taonet_babelbit_miner::{MinerConfig, describe_metrics};
 use taonet_babelbit_text_miner::model::TextModel;
 use taonet_babelbit_text_miner::ngram::NgramModel;
 use taonet_babelbit_text_miner::server as text_server;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs};
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_models::engines;
+use taonet_cli_models::voice::{Speech, VoiceName};
 use taonet_http::name_service;
 use taonet_speech::Recognizer;
 
 use crate::contest::Contest;
-use crate::context::Context;
-use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
-use crate::exit::{Classified, Failure};
-use crate::keys::KeyArgs;
-use crate::voice::{Speech, VoiceName};
-use crate::{engines, settings};
+use crate::settings;
 use language_model::LanguageModelArgs;
 use servers::ServerArgs;
 
 /// Default port of a miner.
-pub(super) const DEFAULT_PORT: u16 = 8092;
+pub(crate) const DEFAULT_PORT: u16 = 8092;
 
 /// Run a miner
 #[derive(Debug, Args)]
-pub(crate) struct MinerArgs {
+pub struct MinerArgs {
     /// Contest: speech or text (prediction of text)
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
     contest: Contest,
@@ -81,7 +82,8 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             let profile = profile.unwrap_or(ProfileName::Interpreter);
             args.language_model.check_speech(profile)?;
             let has_lm = args.language_model.has_option()
-                || (may_shorten(args, profile) && settings::load_only(&["BB_MINER_LM"])?.phrase_model.is_some());
+                || (may_shorten(args, profile)
+                    && taonet_cli_models::settings::load_only(&["BB_MINER_LM"])?.phrase_model.is_some());
             args.servers.check_speech(profile, args.voice.as_ref(), has_lm)?;
             if args.voice.is_some() && matches!(profile, ProfileName::Parrot | ProfileName::Silent) {
                 return Err(Classified::error(
@@ -242,7 +244,7 @@ fn speech(voice: Option<&VoiceName>, config: &Config) -> anyhow::Result<Speech> 
 }
 
 /// Builds a profile by name; engines are loaded only if the profile needs them.
-pub(crate) fn profile(
+pub fn profile(
     name: ProfileName,
     recognizer: impl FnOnce() -> anyhow::Result<Arc<dyn Recognizer>>,
     speech: impl FnOnce() -> anyhow::Result<Speech>,
@@ -260,7 +262,7 @@ pub(crate) fn profile(
 }
 
 /// Builds an interpreter that speaks with a voice.
-pub(crate) fn interpreter(recognizer: Arc<dyn Recognizer>, speech: Speech) -> anyhow::Result<Interpreter> {
+pub fn interpreter(recognizer: Arc<dyn Recognizer>, speech: Speech) -> anyhow::Result<Interpreter> {
     let manner = Manner { voice: speech.voice, ..Manner::default() };
     Ok(Interpreter::new(recognizer, speech.synthesizer, manner)?)
 }

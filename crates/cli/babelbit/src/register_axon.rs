@@ -3,16 +3,16 @@
 use std::num::NonZeroU16;
 
 use clap::Args;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::endpoint::{Endpoint, EndpointArgs, publish};
 use taonet_primitives::NetUid;
 
 use super::miner::DEFAULT_PORT;
-use crate::commands::serve_axon::{Endpoint, EndpointArgs, publish};
-use crate::context::Context;
 use crate::settings;
 
 /// Publish a miner's endpoint on the chain
 #[derive(Debug, Args)]
-pub(crate) struct RegisterAxonArgs {
+pub struct RegisterAxonArgs {
     /// Netuid of the subnet [default: BABELBIT_NETUID, or 59]
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,

@@ -22,6 +22,12 @@ use taonet_babelbit_runner::{
 use taonet_babelbit_scorer::{BatchScorer, EngineIdentity, ScorerSettings, TranscriptCache};
 use taonet_babelbit_workers::{LoadRecognizer, Workers};
 use taonet_chain::{Chain, Client};
+use taonet_cli_base::chain::set_network;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::run_log;
+use taonet_cli_models::engines;
 use taonet_objects::ObjectStorage;
 use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_wallet::Keypair;
@@ -31,15 +37,11 @@ use url::Url;
 use super::access::TokenArgs;
 use super::scorer::services;
 use super::subtensor_gateway::fallback;
-use crate::chain::set_network;
 use crate::contest::Contest;
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::keys::KeyArgs;
-use crate::{engines, run_log, settings};
+use crate::settings;
 
-pub(crate) use follow::METRICS_PORT;
-pub(crate) use text::{connect as connect_text, leaderboard as text_leaderboard};
+pub use follow::METRICS_PORT;
+pub use text::{connect as connect_text, leaderboard as text_leaderboard};
 
 /// Capacity of the in-memory transcript cache; an entry takes about 4 KB.
 const TRANSCRIPTS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(65_535);
@@ -49,7 +51,7 @@ const MAX_CHANNELS: u16 = 2;
 
 /// Run challenges against all miners: main, solo and arena rounds, scheduled by block number
 #[derive(Debug, Args)]
-pub(crate) struct RunnerArgs {
+pub struct RunnerArgs {
     /// Run one round, then exit
     #[arg(long)]
     once: bool,
@@ -195,7 +197,7 @@ fn outbox(
 }
 
 /// Returns the policy that admits miners' addresses.
-pub(crate) fn address_policy(config: &Config) -> AddressPolicy {
+pub fn address_policy(config: &Config) -> AddressPolicy {
     AddressPolicy {
         allow_private: config.dev_mode,
         in_container: in_container(),
@@ -231,7 +233,7 @@ fn in_container() -> bool {
 }
 
 /// Returns the directories of the run's files: below `keep`, else from the environment.
-pub(super) fn run_paths(keep: Option<&Path>, config: &Config) -> RunPaths {
+pub(crate) fn run_paths(keep: Option<&Path>, config: &Config) -> RunPaths {
     match keep {
         Some(dir) => RunPaths::below(dir),
         None => RunPaths {
@@ -264,12 +266,7 @@ fn scorer_or_workers(
 }
 
 /// Creates a scorer that transcribes in this process.
-pub(crate) fn scorer(
-    config: &Config,
-    models: Option<PathBuf>,
-    gates: bool,
-    context: &Context,
-) -> anyhow::Result<BatchScorer> {
+pub fn scorer(config: &Config, models: Option<PathBuf>, gates: bool, context: &Context) -> anyhow::Result<BatchScorer> {
     let config = &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
     let recognizer = engines::network_recognizer(config)?;
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
@@ -279,7 +276,8 @@ pub(crate) fn scorer(
     Ok(BatchScorer::new(recognizer, embedder, cache, config.scoring.clone(), settings)?)
 }
 
-pub(crate) fn engine_client(config: &Config, keypair: &Arc<Keypair>) -> anyhow::Result<EngineClient> {
+/// Creates the client of the utterance engine in the settings.
+pub fn engine_client(config: &Config, keypair: &Arc<Keypair>) -> anyhow::Result<EngineClient> {
     let options = EngineOptions { timeout: config.api_timeout, ..EngineOptions::default() };
     Ok(EngineClient::new(config.engine_url.as_str(), Arc::clone(keypair), options)?)
 }
@@ -303,8 +301,8 @@ fn connector(
     }))
 }
 
-/// Opens one signed connection per miner. See [`connector`].
-pub(crate) fn connect(
+/// Opens one signed connection per miner.
+pub fn connect(
     entries: &[MinerEntry],
     keypair: &Arc<Keypair>,
     external_ip: IpAddr,

@@ -12,15 +12,17 @@ use taonet_babelbit_core::scoring::{ScoreResult, SpeechRate};
 use taonet_babelbit_scorer::{
     BatchScorer, Outcome, PairInput, ScorerSettings, TranscriptCache, score_batch_document, score_pair,
 };
+use taonet_cli_base::context::Context;
+use taonet_cli_base::input;
+use taonet_cli_base::table::{decimals, facts};
+use taonet_cli_models::engines;
 use taonet_speech::{Recognition, RecognizeError, Recognizer};
 
-use crate::context::Context;
-use crate::table::{decimals, facts};
-use crate::{engines, input, settings};
+use crate::settings;
 
 /// Score one reply
 #[derive(Debug, Args)]
-pub(crate) struct ScoreArgs {
+pub struct ScoreArgs {
     /// WAV file of the source speech
     #[arg(long, value_name = "WAV")]
     source: PathBuf,
@@ -44,7 +46,7 @@ pub(crate) struct ScoreArgs {
 
 /// Score several miners' replies to one utterance
 #[derive(Debug, Args)]
-pub(crate) struct BatchArgs {
+pub struct BatchArgs {
     /// JSON file with a batch document, or an array of batch documents; `-` is standard input
     file: PathBuf,
     #[command(flatten)]
@@ -65,7 +67,7 @@ struct ScoringArgs {
 }
 
 /// Placeholder recogniser for batches that contain all transcripts.
-pub(super) struct NoRecognizer;
+pub(crate) struct NoRecognizer;
 
 impl Recognizer for NoRecognizer {
     fn name(&self) -> &'static str {
@@ -130,13 +132,13 @@ fn needs_recognizer(document: &Value) -> bool {
 }
 
 /// Reads a JSON file of at most 64 MiB; `-` is standard input.
-pub(super) fn read_document(path: &Path) -> anyhow::Result<Value> {
+pub(crate) fn read_document(path: &Path) -> anyhow::Result<Value> {
     let text = input::read_text(path)?;
     serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))
 }
 
 /// Returns the value of an outcome and logs its warnings, such as unused input.
-pub(super) fn report<T>(outcome: Outcome<T>) -> T {
+pub(crate) fn report<T>(outcome: Outcome<T>) -> T {
     for warning in &outcome.warnings {
         tracing::warn!("{warning}");
     }

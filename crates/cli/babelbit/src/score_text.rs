@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_scorer::score_text_document;
+use taonet_cli_base::context::Context;
 
-use crate::commands::babelbit::score::{read_document, report};
-use crate::context::Context;
+use crate::score::{read_document, report};
 use crate::settings;
 
 /// Score the predictions of text dialogues
 #[derive(Debug, Args)]
-pub(crate) struct TextArgs {
+pub struct TextArgs {
     /// JSON file {"events": [lines of a dialogue's log], "vectors": {text: [numbers]}, "lex_weight": 0.0}, or an array
     /// of such documents; `-` is standard input. Without vectors, every cosine is 0
     file: PathBuf,

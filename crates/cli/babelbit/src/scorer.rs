@@ -7,21 +7,22 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::Config;
 use taonet_babelbit_workers::{Pace, Services, Worker};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::serve_metrics_or_warn;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_models::engines;
 use taonet_http::Readiness;
 use taonet_objects::ObjectStorage;
 use taonet_service::Shutdown;
 
-use crate::context::Context;
-use crate::daemon::serve_metrics_or_warn;
-use crate::exit::{Classified, Failure};
-use crate::{engines, settings};
+use crate::settings;
 
 /// Default metrics port; the runner uses 8011.
 const METRICS_PORT: u16 = 8012;
 
 /// Transcribe replies for runners on this and other machines
 #[derive(Debug, Args)]
-pub(crate) struct ScorerArgs {
+pub struct ScorerArgs {
     /// Name of this worker in logs and database [default: host name and process ID]
     #[arg(long)]
     name: Option<String>,
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If only some of the services are configured.
-pub(super) fn services(config: &Config) -> anyhow::Result<Option<Services>> {
+pub(crate) fn services(config: &Config) -> anyhow::Result<Option<Services>> {
     let Some(nats_url) = &config.operator.nats_url else { return Ok(None) };
     let database = config.operator.database_url.as_ref().map(|url| url.expose().to_owned());
     let database_url = database.filter(|url| url.starts_with("postgres")).ok_or_else(|| {

@@ -9,6 +9,10 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scoring_api::server::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_objects::ObjectStorage;
 use taonet_primitives::{Hotkey, without_bom};
@@ -16,14 +20,11 @@ use taonet_service::Shutdown;
 use taonet_validator::subtensor_gateway::GatewayClient;
 
 use super::access::TokenArgs;
-use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs, state_directory};
-use crate::exit::{Classified, Failure};
-use crate::{preflight, settings};
+use crate::settings;
 
 /// Collect validators' results and serve the scores over all validators (subnet owner)
 #[derive(Debug, Args)]
-pub(crate) struct ScoringApiArgs {
+pub struct ScoringApiArgs {
     /// Listen address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8070")]
     listen: SocketAddr,

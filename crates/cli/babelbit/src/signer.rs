@@ -7,6 +7,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_validator::PayloadPolicy;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::memory;
+use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_service::Shutdown;
 use taonet_validator::operator_http::OperatorLimits;
@@ -14,14 +19,11 @@ use taonet_validator::signer::{AuditLog, Signer, SignerConfig};
 use taonet_validator::subtensor_gateway::GatewayClient;
 
 use super::access::AccessArgs;
-use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs, state_directory};
-use crate::keys::KeyArgs;
-use crate::{memory, preflight, settings};
+use crate::settings;
 
 /// Sign for the validator's daemons, so that only one process holds the hotkey
 #[derive(Debug, Args)]
-pub(crate) struct SignerArgs {
+pub struct SignerArgs {
     /// Listen address [default: SIGNER_HOST and SIGNER_PORT, or 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,

@@ -9,6 +9,12 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::Config;
 use taonet_chain::{ChainError, Client};
+use taonet_cli_base::chain::{NetworkArgs, not_development};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::memory;
+use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::Readiness;
 use taonet_ledger::{Ledger, Submitter};
@@ -19,11 +25,7 @@ use taonet_validator::subtensor_gateway::{Gateway, GatewaySettings};
 use taonet_wallet::Keypair;
 
 use super::access::AccessArgs;
-use crate::chain::{NetworkArgs, not_development};
-use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs, state_directory};
-use crate::keys::KeyArgs;
-use crate::{memory, preflight, settings};
+use crate::settings;
 
 /// The reference's fallback node of the main network.
 const FINNEY_FALLBACK: &str = "wss://lite.sub.latent.to:443";
@@ -32,7 +34,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Serve chain access to the validator's daemons: blocks, neurons, weights
 #[derive(Debug, Args)]
-pub(crate) struct GatewayArgs {
+pub struct GatewayArgs {
     /// Listen address [default: SUBTENSOR_GATEWAY_HOST and SUBTENSOR_GATEWAY_PORT, or 127.0.0.1:8090]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -90,7 +92,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Returns the configured fallback node, else the reference's for the main network.
-pub(super) fn fallback(config: &Config) -> Option<&str> {
+pub(crate) fn fallback(config: &Config) -> Option<&str> {
     match (&config.operator.network, config.services.fallback_node.as_deref()) {
         // A development chain has no fallback nodes.
         (Network::Local, _) => None,

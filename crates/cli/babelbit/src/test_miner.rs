@@ -17,28 +17,29 @@ use taonet_babelbit_core::text_api::PREDICT_PATH;
 use taonet_babelbit_dashboard::losses;
 use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
+use taonet_cli_base::chain::SigningHotkeyArgs;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::temporary_key;
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::table::{Cell, Rows, decimals, facts, judged, table};
+use taonet_cli_base::tables::{CHALLENGES, RULES, TIMINGS};
+use taonet_cli_models::engines;
 use taonet_primitives::{Hotkey, counted};
 use taonet_speech::Espeak;
 use taonet_whisper::SpeechTask;
 
-use crate::chain::SigningHotkeyArgs;
-use crate::commands::demo;
+use crate::challenge;
 use crate::contest::Contest as TestedContest;
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::keys::temporary_key;
 use crate::leaderboard::late_by;
-use crate::printable::printable;
-use crate::table::{Cell, Rows, decimals, facts, judged, table};
-use crate::tables::{CHALLENGES, RULES, TIMINGS};
-use crate::{engines, settings};
+use crate::settings;
 
 /// Test a miner the way a validator calls it: rules, timing, score.
 /// Plays one utterance and checks every response, sends requests that must be refused, then plays the shipped
 /// English challenges and scores them. The exit code is 1 when the miner breaks a rule; a low score breaks no rule. Requests
 /// are signed with a temporary key, with a wallet's hotkey, or with a development key.
 #[derive(Debug, Args)]
-pub(crate) struct TestMinerArgs {
+pub struct TestMinerArgs {
     /// Address of the miner: http://HOST:PORT, or HOST:PORT
     url: String,
     /// Hotkey of the miner; requests are signed for this receiver
@@ -161,7 +162,7 @@ fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
     if texts.is_empty() {
         return Ok(Challenges::english()?);
     }
-    texts.iter().map(|text| demo::find(&format!("--challenge {text}"), text)).collect()
+    texts.iter().map(|text| challenge::find(&format!("--challenge {text}"), text)).collect()
 }
 
 /// Returns the report as JSON.
@@ -216,7 +217,7 @@ fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
 }
 
 /// Formats response times by kind of request.
-pub(super) fn timing_table(Timings(timings): &Timings) -> Rows {
+pub(crate) fn timing_table(Timings(timings): &Timings) -> Rows {
     let mut rows = table(&TIMINGS);
     for timing in timings {
         let milliseconds = |seconds: f64| decimals(Some(seconds * 1000.0), 1);

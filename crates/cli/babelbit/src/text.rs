@@ -8,19 +8,18 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use taonet_babelbit_text_miner::ngram::{MAX_CONTEXT, Trainer, read_utterances};
+use taonet_cli_base::context::Context;
 use taonet_primitives::counted;
 
-use crate::context::Context;
-
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Train an n-gram model from texts or dialogues
     Train(TrainArgs),
 }
 
 /// Train an n-gram model from texts or dialogues
 #[derive(Debug, Args)]
-pub(crate) struct TrainArgs {
+pub struct TrainArgs {
     /// Texts with one utterance on each line, or .json and .jsonl files of dialogues
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,

@@ -12,6 +12,13 @@ use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::weights::{ArenaShare, REFERENCE_TEMPO};
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_babelbit_validator::{Babelbit, BabelbitSettings, CurrentChallenge};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{serve_metrics, state_directory};
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::preflight;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::WEIGHT_VECTOR;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_service::Shutdown;
 use taonet_service::{sleeper, system_clock};
@@ -25,17 +32,11 @@ use taonet_wallet::Keypair;
 use super::access::TokenArgs;
 use super::runner::engine_client;
 use crate::contest::Contest;
-use crate::context::Context;
-use crate::daemon::{serve_metrics, state_directory};
-use crate::exit::{Classified, Failure};
-use crate::keys::KeyArgs;
-use crate::table::table;
-use crate::tables::WEIGHT_VECTOR;
-use crate::{preflight, settings};
+use crate::settings;
 
 /// Submit weights from the scores of the current challenge, once per epoch
 #[derive(Debug, Args)]
-pub(crate) struct ValidateArgs {
+pub struct ValidateArgs {
     /// Process the current epoch, print the result and exit
     #[arg(long)]
     once: bool,

@@ -26,31 +26,30 @@ use taonet_settings::{NETWORK_VARIABLES, selected_network};
 use crate::exit::{Classified, Failure};
 use crate::settings;
 
-pub(crate) use account::{Account, ReadColdkeyArgs};
-pub(crate) use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
-pub(crate) use identity::{changes, print_identity};
-pub(crate) use locks::{StakeLock, convictions, lock_on, locks_of};
-pub(crate) use named_calls::NamedCalls;
-pub(crate) use obstacle::Obstacle;
-pub(crate) use rate_limit::{RateLimit, stored_blocks};
-pub(crate) use registration::Registration;
-pub(crate) use report::impersonated;
-pub(crate) use signer::{
-    AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, check_development_before, not_development,
-};
-pub(crate) use spending::Spending;
-pub(crate) use standings::{keep_fresh, standings};
-pub(crate) use submit::{Plan, SubmitArgs, TxArgs, publish};
-pub(crate) use withdrawal::{Withdrawal, no_stake};
+pub use account::{Account, ReadColdkeyArgs};
+pub use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
+pub use identity::{changes, print_identity};
+pub use locks::{StakeLock, convictions, lock_on, locks_of};
+pub use named_calls::NamedCalls;
+pub use obstacle::Obstacle;
+pub use rate_limit::{RateLimit, stored_blocks};
+pub use registration::Registration;
+pub use report::impersonated;
+pub(crate) use signer::check_development_before;
+pub use signer::{AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, not_development};
+pub use spending::Spending;
+pub use standings::{keep_fresh, standings};
+pub use submit::{Plan, SubmitArgs, TxArgs, publish};
+pub use withdrawal::{Withdrawal, no_stake};
 
 /// Network name of the node that `tao localnet` runs.
-pub(crate) const LOCAL: &str = "local";
+pub const LOCAL: &str = "local";
 const DEFAULT: &str = "finney";
 
 /// Arguments that select the network
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network options")]
-pub(crate) struct NetworkArgs {
+pub struct NetworkArgs {
     /// Network: finney, test, archive, local, or node URLs; a comma-separated list is tried in order on failure [env:
     /// BT_CHAIN_ENDPOINT, BT_NETWORK, BITTENSOR_SUBTENSOR_ENDPOINT] [default: finney]
     #[arg(long, short = 'n', value_name = "NETWORK")]
@@ -60,7 +59,7 @@ pub(crate) struct NetworkArgs {
 
 /// Argument that selects the block to read
 #[derive(Debug, Args)]
-pub(crate) struct AtArgs {
+pub struct AtArgs {
     /// Read the state after this block: a number, a hash, or `finalized` [default: the newest]
     #[arg(long, short = 'b', value_name = "BLOCK", value_parser = parse_at)]
     block: Option<At>,
@@ -68,17 +67,17 @@ pub(crate) struct AtArgs {
 
 impl NetworkArgs {
     /// Returns the selected network.
-    pub(crate) fn network(&self) -> anyhow::Result<Network> {
+    pub fn network(&self) -> anyhow::Result<Network> {
         self.network.as_deref().map_or_else(|| set_network(None), parse_network)
     }
 
     /// Returns the selected network; unless `--network` is set, with a fallback node appended.
-    pub(crate) fn network_with_fallback(&self, further: Option<&str>) -> anyhow::Result<Network> {
+    pub fn network_with_fallback(&self, further: Option<&str>) -> anyhow::Result<Network> {
         if self.network.is_none() { set_network(further) } else { self.network() }
     }
 
     /// Connects to the selected network.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
+    pub async fn connect(&self) -> anyhow::Result<Client> {
         let network = self.network()?;
         tracing::info!(%network, "connecting");
         Client::connect(&network).await.map_err(failed)
@@ -87,13 +86,13 @@ impl NetworkArgs {
 
 impl AtArgs {
     /// Resolves the block, so that all reads of a command see the same state.
-    pub(crate) async fn block(&self, chain: &Client) -> anyhow::Result<Block> {
+    pub async fn block(&self, chain: &Client) -> anyhow::Result<Block> {
         find_block(chain, self.block.unwrap_or_default()).await
     }
 }
 
 /// Looks up a block by number, hash or tag.
-pub(crate) async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> {
+pub async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> {
     match at {
         At::Head => chain.head().await.map_err(failed),
         At::Finalized => chain.finalized_head().await.map_err(failed),
@@ -112,7 +111,7 @@ pub(crate) async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> 
 }
 
 /// Returns the network that the environment selects, with a fallback node appended.
-pub(crate) fn set_network(further: Option<&str>) -> anyhow::Result<Network> {
+pub fn set_network(further: Option<&str>) -> anyhow::Result<Network> {
     let text = chosen(None, settings::text);
     let text = further.map_or_else(|| text.clone(), |further| format!("{text},{further}"));
     let is_set = |name: &&str| settings::text(name).is_some_and(|value| !value.trim().is_empty());
@@ -126,7 +125,7 @@ fn chosen(given: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Str
 }
 
 /// Parses a network name or a list of node URLs.
-pub(crate) fn parse_network(text: &str) -> anyhow::Result<Network> {
+pub fn parse_network(text: &str) -> anyhow::Result<Network> {
     parse_named("--network", text)
 }
 
@@ -136,7 +135,7 @@ fn parse_named(name: &str, text: &str) -> anyhow::Result<Network> {
 }
 
 /// Parses a block number, hash or tag.
-pub(crate) fn parse_at(text: &str) -> Result<At, String> {
+pub fn parse_at(text: &str) -> Result<At, String> {
     if text == "finalized" {
         return Ok(At::Finalized);
     }
@@ -148,19 +147,19 @@ pub(crate) fn parse_at(text: &str) -> Result<At, String> {
 }
 
 /// Converts a chain error, with its exit code.
-pub(crate) fn failed(error: ChainError) -> anyhow::Error {
+pub fn failed(error: ChainError) -> anyhow::Error {
     let is_network = matches!(error, ChainError::Unreachable { .. });
     let error = anyhow::Error::new(error);
     if is_network { Classified::error(Failure::Network, format!("{error:#}")) } else { error }
 }
 
 /// Returns a block's number and hash as JSON.
-pub(crate) fn block_json(block: Block) -> Value {
+pub fn block_json(block: Block) -> Value {
     json!({ "number": block.number, "hash": block.hash })
 }
 
 /// Returns bytes as `0x` and hexadecimal digits.
-pub(crate) fn hex_text(bytes: &[u8]) -> String {
+pub fn hex_text(bytes: &[u8]) -> String {
     format!("0x{}", hex::encode(bytes))
 }
 

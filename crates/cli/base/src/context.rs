@@ -1,3 +1,5 @@
+//! The context of a command: output and the asynchronous runtime.
+
 use std::future::Future;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -12,21 +14,20 @@ use crate::printable::printable_json;
 const BLOCKING_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Context of every command: output format and async runtime.
-pub(crate) struct Context {
+pub struct Context {
     /// Whether to print one JSON document instead of text.
-    pub(crate) json: bool,
+    pub json: bool,
 }
 
 impl Context {
     /// Prints `document` as JSON on standard output.
-    pub(crate) fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
+    pub fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(document).context("cannot serialise the result")?;
         self.print(&printable_json(&text))
     }
 
     /// Prints text on standard output. A closed pipe is not an error.
-    #[expect(clippy::unused_self, reason = "all output goes through the context")]
-    pub(crate) fn print(&self, text: &str) -> anyhow::Result<()> {
+    pub fn print(&self, text: &str) -> anyhow::Result<()> {
         match writeln!(io::stdout().lock(), "{text}") {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other.context("cannot write to standard output"),
@@ -34,14 +35,12 @@ impl Context {
     }
 
     /// Prints a notice on standard error.
-    #[expect(clippy::unused_self, reason = "all output goes through the context")]
-    pub(crate) fn say(&self, text: &str) {
+    pub fn say(&self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
     /// Runs a future to completion. Blocking tasks that are still running then get 5 s to finish.
-    #[expect(clippy::unused_self, reason = "runtimes belong to the context")]
-    pub(crate) fn block_on<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    pub fn block_on<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -26,7 +26,7 @@ const STARTUP_DRAIN: Duration = Duration::from_secs(1);
 
 /// Argument that selects the listen address of the metrics
 #[derive(Debug, Args)]
-pub(crate) struct MetricsArgs {
+pub struct MetricsArgs {
     /// Listen address of /metrics and /readyz [default: the service's own port, if it listens on loopback]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
@@ -34,7 +34,7 @@ pub(crate) struct MetricsArgs {
 
 /// Arguments for the admission of signed requests
 #[derive(Debug, Args)]
-pub(crate) struct CallerArgs {
+pub struct CallerArgs {
     /// Hotkeys allowed to send requests [default: any with a valid signature]
     #[arg(long, value_name = "HOTKEY")]
     allow: Vec<Hotkey>,
@@ -46,38 +46,33 @@ pub(crate) struct CallerArgs {
 
 impl CallerArgs {
     /// Builds the request verification layer of the service that listens on `listen` with the hotkey `me`.
-    pub(crate) fn build(
-        &self,
-        layer: SignedLayerBuilder,
-        me: &Hotkey,
-        listen: SocketAddr,
-    ) -> anyhow::Result<SignedLayer> {
+    pub fn build(&self, layer: SignedLayerBuilder, me: &Hotkey, listen: SocketAddr) -> anyhow::Result<SignedLayer> {
         self.build_with(layer, self.policy(), me, listen)
     }
 
     /// Whether an argument is given.
-    pub(crate) const fn is_given(&self) -> bool {
+    pub const fn is_given(&self) -> bool {
         !self.allow.is_empty() || self.replay_log.is_some()
     }
 
     /// Returns the hotkeys that may call; any if empty.
-    pub(crate) fn allowed(&self) -> &[Hotkey] {
+    pub fn allowed(&self) -> &[Hotkey] {
         &self.allow
     }
 
     /// Returns the admission policy that the arguments select.
-    pub(crate) fn policy(&self) -> Policy {
+    pub fn policy(&self) -> Policy {
         if self.allow.is_empty() { Policy::open() } else { Policy::only(self.allow.iter().copied()) }
     }
 
     /// Returns the directory of the log of accepted requests; none without a log.
-    pub(crate) fn replay_directory(&self, me: &Hotkey, listen: SocketAddr) -> Vec<WriteDirectory> {
+    pub fn replay_directory(&self, me: &Hotkey, listen: SocketAddr) -> Vec<WriteDirectory> {
         let log = replay_log(self.replay_log.as_deref(), me, listen);
         log.iter().map(|path| WriteDirectory::of_file("replay log", path, DiskNeeds::STATE)).collect()
     }
 
     /// Builds the verification layer with a stricter policy than [`Self::policy`].
-    pub(crate) fn build_with(
+    pub fn build_with(
         &self,
         layer: SignedLayerBuilder,
         policy: Policy,
@@ -97,7 +92,7 @@ impl CallerArgs {
 
 /// Returns the selected log of accepted requests, or the default one of the service that listens on `listen` with the
 /// hotkey `me`.
-pub(crate) fn replay_log(selected: Option<&Path>, me: &Hotkey, listen: SocketAddr) -> Option<PathBuf> {
+pub fn replay_log(selected: Option<&Path>, me: &Hotkey, listen: SocketAddr) -> Option<PathBuf> {
     match (selected, listen.port()) {
         (Some(path), _) => Some(path.to_owned()),
         // Port 0 selects another port at each start, so there is nothing to persist.
@@ -107,13 +102,13 @@ pub(crate) fn replay_log(selected: Option<&Path>, me: &Hotkey, listen: SocketAdd
 }
 
 /// Returns the default directory of a daemon's persistent state.
-pub(crate) fn state_directory(name: &str) -> PathBuf {
+pub fn state_directory(name: &str) -> PathBuf {
     let state = dirs::state_dir().or_else(dirs::data_local_dir).unwrap_or_else(std::env::temp_dir);
     state.join("taonet").join(name)
 }
 
 /// A service that is bound but does not serve yet.
-pub(crate) struct Daemon {
+pub struct Daemon {
     listener: StdListener,
     address: SocketAddr,
     metrics: Metrics,
@@ -124,7 +119,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Binds the ports and installs the metrics recorder.
-    pub(crate) async fn bind(listen: SocketAddr, metrics: &MetricsArgs) -> anyhow::Result<Self> {
+    pub async fn bind(listen: SocketAddr, metrics: &MetricsArgs) -> anyhow::Result<Self> {
         allow_connections();
         let listener = bind(listen).await?.into_std()?;
         let address = listener.local_addr()?;
@@ -137,21 +132,18 @@ impl Daemon {
     }
 
     /// Sets the directories in which the service writes, which are checked beside its start.
-    pub(crate) fn writing(self, directories: Vec<WriteDirectory>) -> Self {
+    #[must_use]
+    pub fn writing(self, directories: Vec<WriteDirectory>) -> Self {
         Self { directories, ..self }
     }
 
     /// Returns the bound address, with the actual port.
-    pub(crate) const fn address(&self) -> SocketAddr {
+    pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Loads what the service needs, such as a model; until then, its ports have the `meanwhile` routes.
-    pub(crate) async fn load<T>(
-        &self,
-        meanwhile: Router,
-        load: impl Future<Output = anyhow::Result<T>>,
-    ) -> anyhow::Result<T> {
+    pub async fn load<T>(&self, meanwhile: Router, load: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let shutdown = Shutdown::new();
         for listener in [Some(&self.listener), self.metrics_listener.as_ref()].into_iter().flatten() {
             let listener = TcpListener::from_std(listener.try_clone()?)?;
@@ -166,13 +158,13 @@ impl Daemon {
     }
 
     /// Prints the listen address and serves until SIGTERM or Ctrl-C, then finishes in-flight requests.
-    pub(crate) async fn serve(self, name: &str, router: Router, context: &Context) -> anyhow::Result<()> {
+    pub async fn serve(self, name: &str, router: Router, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         self.serve_until(shutdown, name, router, context).await
     }
 
     /// Prints the listen address and serves until `shutdown`, which also stops the daemon's background tasks.
-    pub(crate) async fn serve_until(
+    pub async fn serve_until(
         self,
         shutdown: Shutdown,
         name: &str,
@@ -185,7 +177,7 @@ impl Daemon {
     }
 
     /// Prints the listen address and serves until `shutdown`; the daemon sets `readiness` itself.
-    pub(crate) async fn serve_with(
+    pub async fn serve_with(
         self,
         readiness: Readiness,
         shutdown: Shutdown,
@@ -217,7 +209,7 @@ impl Daemon {
 }
 
 /// Prints the listen address of the service `name`.
-pub(crate) fn print_address(name: &str, address: SocketAddr, context: &Context) -> anyhow::Result<()> {
+pub fn print_address(name: &str, address: SocketAddr, context: &Context) -> anyhow::Result<()> {
     let url = format!("http://{address}");
     if context.json {
         // The message is on one line, so that a program can read it separately.
@@ -229,11 +221,7 @@ pub(crate) fn print_address(name: &str, address: SocketAddr, context: &Context) 
 
 /// Serves `/metrics` and `/readyz` for the daemon `name`, whose own port uses another protocol. Without an address, no
 /// metrics are recorded.
-pub(crate) async fn serve_metrics(
-    name: &str,
-    address: Option<SocketAddr>,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Readiness> {
+pub async fn serve_metrics(name: &str, address: Option<SocketAddr>, shutdown: &Shutdown) -> anyhow::Result<Readiness> {
     allow_connections();
     let readiness = Readiness::starting();
     if let Some(address) = address {
@@ -248,7 +236,7 @@ pub(crate) async fn serve_metrics(
 
 /// Serves the metrics of the daemon `name` at `address`, by default `usual`. If the default address is in use, logs a warning and continues
 /// without metrics.
-pub(crate) async fn serve_metrics_or_warn(
+pub async fn serve_metrics_or_warn(
     name: &str,
     address: Option<SocketAddr>,
     usual: SocketAddr,
@@ -265,7 +253,7 @@ pub(crate) async fn serve_metrics_or_warn(
 
 /// Runs a demonstration with a temporary directory, then stops its servers. A signal stops the demonstration with an
 /// error.
-pub(crate) async fn demonstrate<T>(play: impl AsyncFnOnce(&Path, &Shutdown) -> anyhow::Result<T>) -> anyhow::Result<T> {
+pub async fn demonstrate<T>(play: impl AsyncFnOnce(&Path, &Shutdown) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
     let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
     let played = tokio::select! {
@@ -278,7 +266,7 @@ pub(crate) async fn demonstrate<T>(play: impl AsyncFnOnce(&Path, &Shutdown) -> a
 }
 
 /// Serves `router` on a free loopback port and returns its URL.
-pub(crate) async fn serve_here(name: &'static str, router: Router, shutdown: &Shutdown) -> anyhow::Result<Url> {
+pub async fn serve_here(name: &'static str, router: Router, shutdown: &Shutdown) -> anyhow::Result<Url> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
     let stop = shutdown.clone();

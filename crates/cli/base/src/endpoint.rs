@@ -1,6 +1,8 @@
-//! `tao serve-axon` and `bb register-axon`: publish a neuron's endpoint.
+//! A neuron's endpoint on the chain: its address, and its publication.
 
 #![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
+
+pub mod external;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,26 +15,13 @@ use taonet_primitives::{Hotkey, NetUid};
 use taonet_reach::ChainIp;
 use taonet_wallet::Keypair;
 
-use super::axon::external::ExternalIpArgs;
 use crate::chain::{Obstacle, Plan, RateLimit, SigningHotkeyArgs, TxArgs, failed, stored_blocks};
 use crate::context::Context;
-
-/// Publish a neuron's endpoint
-#[derive(Debug, Args)]
-pub(crate) struct ServeAxonArgs {
-    /// Netuid of the subnet
-    #[arg(long, value_name = "NETUID")]
-    netuid: NetUid,
-    /// External port of the neuron
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
-    #[command(flatten)]
-    endpoint: EndpointArgs,
-}
+use external::ExternalIpArgs;
 
 /// Arguments for the published endpoint and its signer
 #[derive(Debug, Args)]
-pub(crate) struct EndpointArgs {
+pub struct EndpointArgs {
     #[command(flatten)]
     external: ExternalIpArgs,
     /// Publish the endpoint even if the chain already has it
@@ -44,27 +33,29 @@ pub(crate) struct EndpointArgs {
 
 /// A neuron's endpoint to publish.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Endpoint {
-    pub(crate) netuid: NetUid,
-    pub(crate) port: u16,
+pub struct Endpoint {
+    /// Netuid of the subnet.
+    pub netuid: NetUid,
+    /// External port of the neuron.
+    pub port: u16,
     /// Default of the external address; `None` to detect it.
-    pub(crate) ip: Option<IpAddr>,
+    pub ip: Option<IpAddr>,
 }
 
 impl EndpointArgs {
+    /// Opens the signing hotkey that the arguments select.
+    pub fn unlock(&self) -> anyhow::Result<Keypair> {
+        self.tx.unlock()
+    }
+
     /// Opens the signing hotkey, by default the one in the operator's settings.
-    pub(crate) fn unlock_configured(&self, settings: &WalletSettings) -> anyhow::Result<Keypair> {
+    pub fn unlock_configured(&self, settings: &WalletSettings) -> anyhow::Result<Keypair> {
         self.tx.key.unlock_configured(settings)
     }
 }
 
-pub(crate) fn run(args: &ServeAxonArgs, context: &Context) -> anyhow::Result<()> {
-    let endpoint = Endpoint { netuid: args.netuid, port: args.port, ip: None };
-    publish(endpoint, &args.endpoint, || args.endpoint.tx.unlock(), context)
-}
-
 /// Publishes the endpoint, unless the chain already has it. `open_key` opens the hotkey.
-pub(crate) fn publish(
+pub fn publish(
     Endpoint { netuid, port, ip }: Endpoint,
     args: &EndpointArgs,
     open_key: impl FnOnce() -> anyhow::Result<Keypair>,
@@ -110,12 +101,12 @@ fn unchanged(mut about: Value, address: SocketAddr, context: &Context) -> anyhow
 }
 
 /// Reads the endpoint that the chain has for a hotkey, with the block of its last change; `null` if there is none.
-pub(crate) async fn stored_axon(chain: &Client, netuid: NetUid, hotkey: Hotkey, at: Block) -> anyhow::Result<Value> {
+pub async fn stored_axon(chain: &Client, netuid: NetUid, hotkey: Hotkey, at: Block) -> anyhow::Result<Value> {
     chain.storage("SubtensorModule", "Axons", &[json!(netuid), json!(hotkey)], at.into()).await.map_err(failed)
 }
 
 /// Returns why the rate limit does not let the hotkey of this endpoint change it in the next block; `None` if it does.
-pub(crate) async fn rate_limited(
+pub async fn rate_limited(
     chain: &Client,
     netuid: NetUid,
     axon: &Value,
@@ -142,7 +133,7 @@ fn is_published(axon: &Value, address: SocketAddr) -> bool {
 }
 
 /// Returns the version number of this program: major × 1 000 000 + minor × 1 000 + patch.
-pub(crate) fn version() -> u32 {
+pub fn version() -> u32 {
     let parts = env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     parts.fold(0, |version, part| version * 1_000 + part)
 }

@@ -1,3 +1,5 @@
+//! Errors of commands: their failure classes, exit codes and report.
+
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
@@ -16,7 +18,7 @@ const MISSING_KEY: &str = "`tao wallet list` lists your keys; `tao wallet create
 
 /// Failure class of a command, which selects the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// Invalid or contradictory arguments: exit code 2.
     Usage,
     /// A remote service did not respond: exit code 3.
@@ -33,7 +35,7 @@ impl Failure {
     const ALL: [Self; 5] = [Self::Usage, Self::Network, Self::Authentication, Self::Rejected, Self::Undecided];
 
     /// Returns the class with this exit code; `None` for other codes, such as 1.
-    pub(crate) fn of_code(code: u8) -> Option<Self> {
+    pub fn of_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|failure| failure.code() == code)
     }
 
@@ -51,13 +53,14 @@ impl Failure {
 /// An error with a failure class.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub(crate) struct Classified {
+pub struct Classified {
     failure: Failure,
     message: String,
 }
 
 impl Classified {
-    pub(crate) fn error(failure: Failure, message: impl Into<String>) -> anyhow::Error {
+    /// Creates an error of this class.
+    pub fn error(failure: Failure, message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { failure, message: message.into() })
     }
 }
@@ -66,7 +69,7 @@ impl Classified {
 /// line breaks, which could otherwise pass for another error or for a hint. The JSON form has the text itself.
 #[derive(Debug, thiserror::Error)]
 #[error("{shown}")]
-pub(crate) struct Quoting {
+pub struct Quoting {
     failure: Option<Failure>,
     /// The message with the escaped text, and the hint.
     shown: String,
@@ -76,7 +79,7 @@ pub(crate) struct Quoting {
 
 impl Quoting {
     /// Creates an error with the message `before: text`. Without a failure class, the exit code is 1.
-    pub(crate) fn error(failure: Option<Failure>, before: &str, text: &str, hint: Option<&str>) -> anyhow::Error {
+    pub fn error(failure: Option<Failure>, before: &str, text: &str, hint: Option<&str>) -> anyhow::Error {
         let hint = hint.map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
         let shown = format!("{before}: {}{hint}", printable(text));
         anyhow::Error::new(Self { failure, shown, raw: format!("{before}: {text}") })
@@ -143,7 +146,7 @@ impl Report {
 }
 
 /// Prints an error with its hints, and returns the exit code.
-pub(crate) fn report(result: anyhow::Result<()>, json: bool) -> ExitCode {
+pub fn report(result: anyhow::Result<()>, json: bool) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let report = Report::new(&error);
     if json {
@@ -170,7 +173,7 @@ fn without_hint(message: &str) -> (&str, Option<&str>) {
 
 /// Converts clap's error for wrong arguments to the form of all others: a message in one line, and as the hint clap's
 /// suggestions and the usage.
-pub(crate) fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
+pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
     let text = error.render().to_string();
     let in_one_line = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     let (mut message, mut hints) = (Vec::<String>::new(), Vec::<String>::new());
@@ -196,7 +199,7 @@ pub(crate) fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
 }
 
 /// Whether the error is that of a keyfile that does not exist.
-pub(crate) fn is_missing_key(error: &anyhow::Error) -> bool {
+pub fn is_missing_key(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref() {
         Some(WalletError::Read { source, .. }) => source.kind() == ErrorKind::NotFound,
         _ => false,
@@ -212,8 +215,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
 }
 
 /// Returns the exit code of a command with this result.
-#[cfg(test)]
-pub(crate) fn exit_code(result: &anyhow::Result<()>) -> u8 {
+pub fn exit_code(result: &anyhow::Result<()>) -> u8 {
     result.as_ref().err().map_or(0, exit_code_of)
 }
 

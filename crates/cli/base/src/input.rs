@@ -10,7 +10,7 @@ use taonet_primitives::without_bom;
 const LIMIT: u64 = 64 << 20;
 
 /// Reads a file of at most 64 MiB; `-` is standard input.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
         std::io::stdin().lock().take(LIMIT + 1).read_to_end(&mut bytes)
@@ -25,7 +25,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Reads a text file of at most 64 MiB, without its byte order mark; `-` is standard input.
-pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
+pub fn read_text(path: &Path) -> anyhow::Result<String> {
     let text = String::from_utf8(read(path)?);
     let text = text.with_context(|| format!("{} is not UTF-8 text", path.display()))?;
     Ok(match without_bom(&text) {

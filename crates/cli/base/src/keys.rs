@@ -20,7 +20,7 @@ use crate::settings;
 
 /// Arguments that select the signing key of a daemon
 #[derive(Debug, Args)]
-pub(crate) struct KeyArgs {
+pub struct KeyArgs {
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(crate) struct KeyArgs {
 
 /// Signing key of a subnet 2 neuron; wallet and hotkey names also select it, as in the reference's programs
 #[derive(Debug, Args)]
-pub(crate) struct NeuronKeyArgs {
+pub struct NeuronKeyArgs {
     /// Name of the wallet with the hotkey [default: BITTENSOR_WALLET_COLD, else default]
     #[arg(long, alias = "wallet.name", value_name = "NAME", conflicts_with_all = ["keyfile", "key_uri"])]
     wallet_name: Option<Name>,
@@ -75,17 +75,17 @@ impl TypedValueParser for DevelopmentUri {
 
 impl NeuronKeyArgs {
     /// Like [`KeyArgs::load`].
-    pub(crate) fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
+    pub fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
         self.key.load_from(Some(&selected(network)?), |settings| self.select(settings))
     }
 
     /// Like [`KeyArgs::connect`].
-    pub(crate) async fn connect(&self, network: &NetworkArgs) -> anyhow::Result<Client> {
+    pub async fn connect(&self, network: &NetworkArgs) -> anyhow::Result<Client> {
         self.key.connect(network).await
     }
 
     /// Like [`Self::load`], for a service that connects to no chain: development keys are accepted.
-    pub(crate) fn load_offline(&self) -> anyhow::Result<Keypair> {
+    pub fn load_offline(&self) -> anyhow::Result<Keypair> {
         self.key.load_from(None, |settings| self.select(settings))
     }
 
@@ -108,18 +108,18 @@ impl NeuronKeyArgs {
 
 impl KeyArgs {
     /// Whether an option selects the key, instead of the configured wallet.
-    pub(crate) const fn is_given(&self) -> bool {
+    pub const fn is_given(&self) -> bool {
         self.source.keyfile.is_some() || self.source.key_uri.is_some()
     }
 
     /// Whether the selected key is a development key.
-    pub(crate) const fn is_development(&self) -> bool {
+    pub const fn is_development(&self) -> bool {
         self.source.key_uri.is_some()
     }
 
     /// Connects to the selected network. A development key is an error unless it is a development chain: a node of this
     /// machine may not have responded when [`Self::load`] asked.
-    pub(crate) async fn connect(&self, network: &NetworkArgs) -> anyhow::Result<Client> {
+    pub async fn connect(&self, network: &NetworkArgs) -> anyhow::Result<Client> {
         let chain = network.connect().await?;
         if self.is_development() {
             check_development(&chain, &network.network()?).await?;
@@ -129,7 +129,7 @@ impl KeyArgs {
 
     /// Opens the selected key for a service on the network that the command's arguments select, or without them the
     /// environment. A development key is an error unless the network is a development chain.
-    pub(crate) fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
+    pub fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
         self.load_from(Some(&selected(network)?), |_| ())
     }
 
@@ -173,7 +173,7 @@ impl KeyArgs {
 }
 
 /// Generates a key for requests to a miner that admits any caller.
-pub(crate) fn temporary_key() -> anyhow::Result<Keypair> {
+pub fn temporary_key() -> anyhow::Result<Keypair> {
     Ok(Keypair::from_seed(&Mnemonic::generate(WordCount::Twelve)?.to_seed("")))
 }
 
@@ -187,7 +187,7 @@ const HINT: &str = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD
     development chain use a development key with --key-uri //Alice";
 
 /// Returns the configured wallet; `None` if the wallet path is that of a keyfile.
-pub(crate) fn configured_wallet(settings: &WalletSettings, home: Option<&Path>) -> anyhow::Result<Option<Wallet>> {
+pub fn configured_wallet(settings: &WalletSettings, home: Option<&Path>) -> anyhow::Result<Option<Wallet>> {
     let path = settings.path.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
     let path = expand_home(path, home)?;
     if path.is_file() {
@@ -203,7 +203,7 @@ fn name(variable: &str, text: &str) -> anyhow::Result<Name> {
 
 /// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it. The error for a missing
 /// hotkey ends with `hint`.
-pub(crate) fn stored_hotkey(settings: &WalletSettings, home: Option<&Path>, hint: &str) -> anyhow::Result<StoredKey> {
+pub fn stored_hotkey(settings: &WalletSettings, home: Option<&Path>, hint: &str) -> anyhow::Result<StoredKey> {
     let Some(wallet) = configured_wallet(settings, home)? else {
         let path = expand_home(settings.path.clone().unwrap_or_default(), home)?;
         return StoredKey::read(&path).with_context(|| format!("BITTENSOR_WALLET_PATH={}", path.display()));

@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Disables core dumps, and on Linux access to the memory by other processes of the same user.
-pub(crate) fn protect() {
+pub fn protect() {
     let no_dumps = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     if let Err(error) = no_dumps.and_then(|()| close()) {
         tracing::warn!(%error, "cannot protect the process memory: a core dump or debugger could read secrets");

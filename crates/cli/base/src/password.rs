@@ -7,7 +7,8 @@ use clap::Args;
 use taonet_wallet::{Keyfile, KeyfileError, Password, StoredKey, WalletError};
 
 use crate::exit::{Classified, Failure};
-use crate::{prompt, settings};
+use crate::prompt;
+use crate::settings;
 
 /// Maximum attempts at the prompt for a new password.
 const MAX_ATTEMPTS: usize = 3;
@@ -15,7 +16,7 @@ const MAX_ATTEMPTS: usize = 3;
 /// Arguments for the password of a keyfile
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Password options")]
-pub(crate) struct PasswordArgs {
+pub struct PasswordArgs {
     /// File with the keyfile's password on one line [env, for existing keyfiles: BT_PW_… (as the Python wallet stores
     /// it), BT_WALLET_PASSWORD, BT_WALLET_PASSWORD_FILE] [default: prompt on the terminal]
     #[arg(long, alias = "wallet-password-file", value_name = "FILE", conflicts_with = "password_fd")]
@@ -28,7 +29,7 @@ pub(crate) struct PasswordArgs {
 /// Arguments for the new password of a keyfile
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Password options")]
-pub(crate) struct NewPasswordArgs {
+pub struct NewPasswordArgs {
     /// File with the new password on one line [default: prompt on the terminal]
     #[arg(long, value_name = "FILE", conflicts_with = "new_password_fd")]
     new_password_file: Option<PathBuf>,
@@ -39,13 +40,13 @@ pub(crate) struct NewPasswordArgs {
 
 impl PasswordArgs {
     /// Opens a keyfile, with its password if it is encrypted.
-    pub(crate) fn open(&self, stored: &StoredKey) -> anyhow::Result<Keyfile> {
+    pub fn open(&self, stored: &StoredKey) -> anyhow::Result<Keyfile> {
         let password = stored.encryption().map(|_| self.existing(stored.path())).transpose()?;
         stored.open(password.as_ref()).map_err(refused)
     }
 
     /// Reads the password of an existing keyfile.
-    pub(crate) fn existing(&self, keyfile: &Path) -> anyhow::Result<Password> {
+    pub fn existing(&self, keyfile: &Path) -> anyhow::Result<Password> {
         if let Some(password) = given(self.password_file.as_deref(), self.password_fd)? {
             return Ok(password);
         }
@@ -61,26 +62,26 @@ impl PasswordArgs {
     }
 
     /// Returns whether an option sets the password.
-    pub(crate) const fn is_given(&self) -> bool {
+    pub const fn is_given(&self) -> bool {
         self.password_file.is_some() || self.password_fd.is_some()
     }
 
     /// Reads the password for a new keyfile.
-    pub(crate) fn for_new(&self, of: &str) -> anyhow::Result<Password> {
+    pub fn for_new(&self, of: &str) -> anyhow::Result<Password> {
         chosen(given(self.password_file.as_deref(), self.password_fd)?, of, "--password-file or --password-fd")
     }
 }
 
 impl NewPasswordArgs {
     /// Reads the new password for an existing keyfile.
-    pub(crate) fn for_new(&self, of: &str) -> anyhow::Result<Password> {
+    pub fn for_new(&self, of: &str) -> anyhow::Result<Password> {
         let given = given(self.new_password_file.as_deref(), self.new_password_fd)?;
         chosen(given, of, "--new-password-file or --new-password-fd")
     }
 }
 
 /// Creates the error for a keyfile that cannot be opened; a wrong password has exit code 4.
-pub(crate) fn refused(error: WalletError) -> anyhow::Error {
+pub fn refused(error: WalletError) -> anyhow::Error {
     match error {
         WalletError::Keyfile { path, source: source @ KeyfileError::WrongPassword } => {
             Classified::error(Failure::Authentication, format!("cannot open {}: {source}", path.display()))
@@ -98,7 +99,7 @@ fn given(file: Option<&Path>, descriptor: Option<u32>) -> anyhow::Result<Option<
 }
 
 /// Reads a new password and checks its strength; a prompt asks for it twice.
-pub(crate) fn chosen(given: Option<Password>, of: &str, options: &str) -> anyhow::Result<Password> {
+pub fn chosen(given: Option<Password>, of: &str, options: &str) -> anyhow::Result<Password> {
     if let Some(password) = given {
         password.check_new().context("the new password is too weak")?;
         return Ok(password);

@@ -17,7 +17,7 @@ const DEFAULT_NAME: &str = "default";
 /// Argument that selects the wallet directory
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
-pub(crate) struct RootArgs {
+pub struct RootArgs {
     /// Wallet directory [env: BT_WALLET_PATH] [default: ~/.bittensor/wallets]
     #[arg(long, short = 'p', aliases = ["wallet.path", "wallet_path"], value_name = "DIR")]
     wallet_path: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub(crate) struct RootArgs {
 /// Arguments that select a wallet
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
-pub(crate) struct WalletArgs {
+pub struct WalletArgs {
     /// Name of the wallet [env: BT_WALLET_NAME, BT_WALLET] [default: default]
     #[arg(long, short = 'w', aliases = ["wallet.name", "wallet_name", "name", "wallet"], value_name = "NAME")]
     wallet_name: Option<String>,
@@ -37,7 +37,7 @@ pub(crate) struct WalletArgs {
 /// Arguments that select a hotkey of a wallet
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
-pub(crate) struct HotkeyArgs {
+pub struct HotkeyArgs {
     #[command(flatten)]
     wallet: WalletArgs,
     /// Name of the hotkey [env: BT_WALLET_HOTKEY] [default: default]
@@ -48,7 +48,7 @@ pub(crate) struct HotkeyArgs {
 /// Arguments that select the coldkey or a hotkey of a wallet
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
-pub(crate) struct KeyArgs {
+pub struct KeyArgs {
     #[command(flatten)]
     hotkey: HotkeyArgs,
     /// Use the hotkey instead of the coldkey
@@ -57,7 +57,8 @@ pub(crate) struct KeyArgs {
 }
 
 impl RootArgs {
-    pub(crate) fn wallets(&self) -> anyhow::Result<Wallets> {
+    /// Returns the wallets in the selected directory.
+    pub fn wallets(&self) -> anyhow::Result<Wallets> {
         let root = self.chosen_root().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
         Ok(Wallets::new(expand_home(root, dirs::home_dir().as_deref())?))
     }
@@ -68,7 +69,8 @@ impl RootArgs {
 }
 
 impl WalletArgs {
-    pub(crate) fn wallet(&self) -> anyhow::Result<Wallet> {
+    /// Returns the selected wallet.
+    pub fn wallet(&self) -> anyhow::Result<Wallet> {
         Ok(self.root.wallets()?.wallet(or_default(self.chosen_wallet()?)?))
     }
 
@@ -79,16 +81,18 @@ impl WalletArgs {
 
 impl HotkeyArgs {
     /// Returns whether the command line selects a wallet or hotkey, regardless of the environment.
-    pub(crate) const fn is_given(&self) -> bool {
+    pub const fn is_given(&self) -> bool {
         let WalletArgs { wallet_name, root } = &self.wallet;
         self.hotkey.is_some() || wallet_name.is_some() || root.wallet_path.is_some()
     }
 
-    pub(crate) fn wallet(&self) -> anyhow::Result<Wallet> {
+    /// Returns the selected wallet.
+    pub fn wallet(&self) -> anyhow::Result<Wallet> {
         self.wallet.wallet()
     }
 
-    pub(crate) fn name(&self) -> anyhow::Result<Name> {
+    /// Returns the name of the selected hotkey.
+    pub fn name(&self) -> anyhow::Result<Name> {
         or_default(self.chosen_hotkey()?)
     }
 
@@ -97,16 +101,12 @@ impl HotkeyArgs {
     }
 
     /// Opens the selected hotkey, with its password if it is encrypted.
-    pub(crate) fn unlock(&self, password: &PasswordArgs) -> anyhow::Result<Keypair> {
+    pub fn unlock(&self, password: &PasswordArgs) -> anyhow::Result<Keypair> {
         unlock(&self.wallet()?.hotkey(&self.name()?)?, password)
     }
 
     /// Opens the hotkey that an option or its variable selects, or else the one in the operator's settings.
-    pub(crate) fn unlock_configured(
-        &self,
-        mut settings: WalletSettings,
-        password: &PasswordArgs,
-    ) -> anyhow::Result<Keypair> {
+    pub fn unlock_configured(&self, mut settings: WalletSettings, password: &PasswordArgs) -> anyhow::Result<Keypair> {
         let home = dirs::home_dir();
         self.select(&mut settings, home.as_deref())?;
         let hint = "select a wallet with --wallet-name and --hotkey, or set BITTENSOR_WALLET_COLD and \
@@ -135,30 +135,31 @@ impl HotkeyArgs {
 }
 
 impl KeyArgs {
-    pub(crate) fn hotkey(&self) -> &HotkeyArgs {
+    /// Returns the arguments that select the hotkey.
+    pub fn hotkey(&self) -> &HotkeyArgs {
         &self.hotkey
     }
 
     /// Reads the keyfile of the selected key without decrypting it.
-    pub(crate) fn stored(&self) -> anyhow::Result<StoredKey> {
+    pub fn stored(&self) -> anyhow::Result<StoredKey> {
         let wallet = self.hotkey.wallet()?;
         Ok(if self.use_hotkey { wallet.hotkey(&self.hotkey.name()?)? } else { wallet.coldkey()? })
     }
 
     /// Returns the selected public key; no password is needed.
-    pub(crate) fn public(&self) -> anyhow::Result<PublicKey> {
+    pub fn public(&self) -> anyhow::Result<PublicKey> {
         let wallet = self.hotkey.wallet()?;
         Ok(if self.use_hotkey { wallet.hotkeypub(&self.hotkey.name()?)? } else { wallet.coldkeypub()? })
     }
 
     /// Returns the name of the wallet, or that of the hotkey with `--use-hotkey`.
-    pub(crate) fn name(&self) -> anyhow::Result<String> {
+    pub fn name(&self) -> anyhow::Result<String> {
         let name = if self.use_hotkey { self.hotkey.name()? } else { self.hotkey.wallet()?.name().clone() };
         Ok(name.to_string())
     }
 
     /// Opens the selected key, with its password if it is encrypted.
-    pub(crate) fn unlock(&self, password: &PasswordArgs) -> anyhow::Result<Keypair> {
+    pub fn unlock(&self, password: &PasswordArgs) -> anyhow::Result<Keypair> {
         unlock(&self.stored()?, password)
     }
 }

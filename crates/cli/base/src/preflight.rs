@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde_json::{Value, json};
 use taonet_chain::{At, Chain, ChainError, HotkeyState};
-use taonet_doctor::{WriteDirectory, clock_against_chain, disks, log_findings};
+use taonet_doctor::{Finding, WriteDirectory, clock_against_chain, disks, log_findings};
 use taonet_primitives::{Hotkey, MechId, NetUid};
 use taonet_service::{BLOCK_TIME, Shutdown, unix_time};
 use tokio::time::timeout;
@@ -19,7 +20,7 @@ const DISK_TIMEOUT: Duration = Duration::from_secs(3);
 const CHAIN_TIMEOUT: Duration = BLOCK_TIME;
 
 /// Checks the directories in which a daemon writes.
-pub(crate) fn spawn_disk_check(directories: Vec<WriteDirectory>, shutdown: &Shutdown) {
+pub fn spawn_disk_check(directories: Vec<WriteDirectory>, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("pre-flight", async move {
         tokio::select! {
@@ -30,7 +31,7 @@ pub(crate) fn spawn_disk_check(directories: Vec<WriteDirectory>, shutdown: &Shut
 }
 
 /// Compares the clock with the chain that a daemon is connected to.
-pub(crate) fn spawn_clock_check(chain: Arc<dyn Chain>, shutdown: &Shutdown) {
+pub fn spawn_clock_check(chain: Arc<dyn Chain>, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("pre-flight", async move {
         tokio::select! {
@@ -52,4 +53,16 @@ async fn check_clock(chain: &dyn Chain) {
 async fn chain_state(chain: &dyn Chain) -> Result<HotkeyState, ChainError> {
     // The time does not depend on the hotkey, which need not be registered.
     chain.hotkey_state(NetUid(0), MechId(0), &Hotkey::from_bytes([0; 32]), At::Head).await
+}
+
+/// Returns a finding as JSON.
+pub fn finding_json(finding: &Finding) -> Value {
+    json!({
+        "check": finding.check.name(),
+        "status": finding.status.name(),
+        "exit_code": finding.exit_code(),
+        "subject": finding.subject,
+        "seen": finding.seen,
+        "remedy": finding.remedy,
+    })
 }

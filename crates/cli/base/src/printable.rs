@@ -8,17 +8,17 @@ use std::io::{self, IsTerminal as _, Write};
 use taonet_primitives::take_complete_text;
 
 /// Escapes control characters (`\n`, `\u{1b}`), for a single line or table cell.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_control, |shown, character| shown.extend(character.escape_default()))
 }
 
 /// Escapes control characters in multi-line text, except line breaks and tabs.
-pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, is_control_in_line, |shown, character| shown.extend(character.escape_default()))
 }
 
 /// Escapes the control characters that JSON allows unescaped; the value is unchanged.
-pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
+pub fn printable_json(json: &str) -> Cow<'_, str> {
     escaped(json, is_control_in_line, |shown, character| {
         // Four digits suffice: all of these characters are below U+10000.
         let _ = write!(shown, "\\u{:04x}", u32::from(character));
@@ -27,7 +27,7 @@ pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
 
 /// Returns a writer for a peer's bytes to standard output, which escapes them like [`printable_lines`] on a terminal
 /// and leaves them unchanged elsewhere.
-pub(crate) fn stdout() -> Box<dyn Write> {
+pub fn stdout() -> Box<dyn Write> {
     let stdout = io::stdout().lock();
     if stdout.is_terminal() { Box::new(PrintableWriter::new(stdout)) } else { Box::new(stdout) }
 }

@@ -3,11 +3,11 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A progress bar that is cleared on drop.
-pub(crate) struct Progress(pub(crate) ProgressBar);
+pub struct Progress(pub ProgressBar);
 
 impl Progress {
     /// Creates a progress bar in the style of a template.
-    pub(crate) fn new(bar: ProgressBar, template: &str) -> Self {
+    pub fn new(bar: ProgressBar, template: &str) -> Self {
         Self(match ProgressStyle::with_template(template) {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,

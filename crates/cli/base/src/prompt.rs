@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::exit::{Classified, Failure};
 
 /// Prompts for a secret without echo. Without a terminal, returns an error that contains `hint`.
-pub(crate) fn secret(question: &str, hint: &str) -> anyhow::Result<Zeroizing<String>> {
+pub fn secret(question: &str, hint: &str) -> anyhow::Result<Zeroizing<String>> {
     let terminal = Term::stderr();
     if !terminal.is_term() {
         return Err(Classified::error(Failure::Usage, format!("no terminal for the password prompt\nhint: {hint}")));
@@ -30,7 +30,7 @@ pub(crate) fn secret(question: &str, hint: &str) -> anyhow::Result<Zeroizing<Str
 }
 
 /// Asks for confirmation, unless `yes` is set.
-pub(crate) fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
+pub fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
     if yes {
         return Ok(());
     }

@@ -17,7 +17,7 @@ use crate::exit::{Classified, Failure};
 const MAX_BYTES: usize = 16 * 1024;
 
 /// Reads a short text, without a byte order mark, into zeroized memory; `-` is standard input.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+pub fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     // Full capacity at once: a growing buffer would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
     let limit = MAX_BYTES as u64 + 1;
@@ -36,7 +36,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
 }
 
 /// Reads a bearer token.
-pub(crate) fn read_token(path: &Path) -> anyhow::Result<AccessToken> {
+pub fn read_token(path: &Path) -> anyhow::Result<AccessToken> {
     let token = AccessToken::parse(&read(path)?);
     token.map_err(|error| Classified::error(Failure::Usage, format!("{}: {error}", path.display())))
 }
@@ -47,7 +47,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Fails if the path exists.
-pub(crate) fn refuse_existing(path: &Path) -> anyhow::Result<()> {
+pub fn refuse_existing(path: &Path) -> anyhow::Result<()> {
     if path.symlink_metadata().is_ok() {
         bail!("{} already exists\nhint: choose another file", path.display());
     }
@@ -56,7 +56,7 @@ pub(crate) fn refuse_existing(path: &Path) -> anyhow::Result<()> {
 
 /// Writes a new file with mode 0600, atomically and without overwriting. Writes `parts` in
 /// sequence, so that the secret is not copied in memory.
-pub(crate) fn write(path: &Path, parts: &[&[u8]]) -> anyhow::Result<()> {
+pub fn write(path: &Path, parts: &[&[u8]]) -> anyhow::Result<()> {
     refuse_existing(path)?;
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {

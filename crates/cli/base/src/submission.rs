@@ -11,7 +11,7 @@ use taonet_validator::{LocalWeights, WeightService};
 use taonet_wallet::Keypair;
 
 /// Starts the weight service of this process, with the weight ledger and the audit log in `directory`.
-pub(crate) async fn start(
+pub async fn start(
     chain: Arc<dyn Chain>,
     keypair: &Keypair,
     directory: &Path,

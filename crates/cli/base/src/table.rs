@@ -25,7 +25,7 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().f
 static WIDE: AtomicBool = AtomicBool::new(false);
 
 /// Disables the width limit of all tables (`--wide`).
-pub(crate) fn show_all() {
+pub fn show_all() {
     WIDE.store(true, Ordering::Relaxed);
 }
 
@@ -40,29 +40,29 @@ fn screen() -> Option<usize> {
 }
 
 /// Creates a table with a header.
-pub(crate) fn table(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
+pub fn table(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
     Rows { columns: columns.into(), form: Form::Table, cells: Vec::new() }
 }
 
 /// Creates a table with a header. If the table is too wide, it is split between columns; each part repeats the first
 /// column.
-pub(crate) fn matrix(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
+pub fn matrix(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
     Rows { columns: columns.into(), form: Form::Matrix, cells: Vec::new() }
 }
 
 /// Creates a table of names and values, without a header.
-pub(crate) fn facts() -> Rows {
+pub fn facts() -> Rows {
     static FACTS: [Column; 2] = [Column::fixed("name"), Column::text("value")];
     Rows { columns: FACTS.as_slice().into(), form: Form::Plain, cells: Vec::new() }
 }
 
 /// Creates a grid without a header.
-pub(crate) fn plain(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
+pub fn plain(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
     Rows { columns: columns.into(), form: Form::Plain, cells: Vec::new() }
 }
 
 /// A table. Control characters in cells are escaped, since they can contain a peer's text.
-pub(crate) struct Rows {
+pub struct Rows {
     columns: Cow<'static, [Column]>,
     form: Form,
     cells: Vec<Vec<Cell>>,
@@ -79,7 +79,8 @@ enum Form {
 }
 
 impl Rows {
-    pub(crate) fn add_row(&mut self, cells: impl IntoIterator<Item = impl Into<Cell>>) {
+    /// Adds a row; control characters in its cells are escaped.
+    pub fn add_row(&mut self, cells: impl IntoIterator<Item = impl Into<Cell>>) {
         self.cells.push(cells.into_iter().map(|cell| cell.into().printable()).collect());
     }
 
@@ -143,7 +144,7 @@ impl fmt::Display for Rows {
 
 /// A cell of a table: its text and colour.
 #[derive(Debug, Clone)]
-pub(crate) struct Cell {
+pub struct Cell {
     text: String,
     color: Option<Color>,
 }
@@ -176,27 +177,27 @@ fn empty() -> comfy_table::Cell {
 }
 
 /// Formats a number with fixed decimals, or a dash for `None`.
-pub(crate) fn decimals(value: Option<f64>, places: usize) -> String {
+pub fn decimals(value: Option<f64>, places: usize) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.places$}"))
 }
 
 /// Formats rao as TAO with four decimals, rounded down.
-pub(crate) fn whole(smallest: u64) -> String {
+pub fn whole(smallest: u64) -> String {
     format!("{}.{:04}", smallest / 1_000_000_000, smallest / 100_000 % 10_000)
 }
 
 /// Creates a cell, green if `good`, else red.
-pub(crate) fn judged(text: impl Into<String>, good: bool) -> Cell {
+pub fn judged(text: impl Into<String>, good: bool) -> Cell {
     Cell { text: text.into(), color: Some(if good { Color::Green } else { Color::Red }) }
 }
 
 /// Creates a yellow cell.
-pub(crate) fn warning(text: impl Into<String>) -> Cell {
+pub fn warning(text: impl Into<String>) -> Cell {
     Cell { text: text.into(), color: Some(Color::Yellow) }
 }
 
 /// Wraps a text between words to the line width.
-pub(crate) fn wrapped(text: &str) -> String {
+pub fn wrapped(text: &str) -> String {
     match screen() {
         Some(width) => layout::wrap(text, width).join("\n"),
         None => text.to_owned(),

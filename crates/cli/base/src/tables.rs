@@ -7,15 +7,13 @@ mod yuma;
 
 use crate::table::Column;
 
-pub(crate) use babelbit::{
+pub use babelbit::{
     CHALLENGES, CHUTE_PROBES, CONDITIONS, EXAMPLE, FIELD_METRICS, INTERPRET_BENCHMARK, LEADERBOARD, MISMATCHES, RULES,
     SCORING_BENCHMARK, SETTINGS, STANDINGS, STT_BENCHMARK, TEXT_SCORES, TEXT_STANDINGS, TIMINGS, WEIGHT_VECTOR,
 };
-pub(crate) use nineteen::{API_KEYS, DEPOSITS, INVOICE, MARKET, TASKS, TEAMS, USAGE};
-pub(crate) use proof::{
-    CONTRIBUTIONS, PROOF_CIRCUITS, PROOF_FILES, PROOF_SLICES, PROOF_STANDINGS, PROOF_TALLIES, PROOF_USER,
-};
-pub(crate) use yuma::{
+pub use nineteen::{API_KEYS, DEPOSITS, INVOICE, MARKET, TASKS, TEAMS, USAGE};
+pub use proof::{CONTRIBUTIONS, PROOF_CIRCUITS, PROOF_FILES, PROOF_SLICES, PROOF_STANDINGS, PROOF_TALLIES, PROOF_USER};
+pub use yuma::{
     YUMA_CLASSIC, YUMA_CONSENSUS, YUMA_DIVIDENDS, YUMA_RANK, YUMA_RESULT, YUMA_STAKE, YUMA_TRUST, yuma_matrix,
 };
 
@@ -36,7 +34,7 @@ const fn text(name: &'static str) -> Column {
 }
 
 /// Columns of `tao axon ping`.
-pub(crate) static PING: [Column; 6] = [
+pub static PING: [Column; 6] = [
     number("sent"),
     number("answered"),
     number("min ms").rank(1),
@@ -46,7 +44,7 @@ pub(crate) static PING: [Column; 6] = [
 ];
 
 /// Columns of `tao bench-miner`: requests by return code.
-pub(crate) static BENCH_OUTCOMES: [Column; 6] = [
+pub static BENCH_OUTCOMES: [Column; 6] = [
     fixed("outcome"),
     number("code").rank(2),
     number("requests"),
@@ -56,30 +54,30 @@ pub(crate) static BENCH_OUTCOMES: [Column; 6] = [
 ];
 
 /// Columns of `tao bench-miner`: failures by reason.
-pub(crate) static BENCH_FAILURES: [Column; 4] =
+pub static BENCH_FAILURES: [Column; 4] =
     [number("requests"), fixed("outcome"), number("status").rank(1), text("reason")];
 
 /// Columns of `tao balance`.
-pub(crate) static BALANCE: [Column; 5] =
+pub static BALANCE: [Column; 5] =
     [address("account"), number("free TAO"), number("reserved").rank(2), number("frozen").rank(1), number("stake")];
 
 /// Columns of `tao stake auto get`.
-pub(crate) static AUTO_STAKES: [Column; 2] = [number("netuid"), address("hotkey")];
+pub static AUTO_STAKES: [Column; 2] = [number("netuid"), address("hotkey")];
 
 /// Columns of `tao call`.
-pub(crate) static CALLS: [Column; 3] = [fixed("call"), text("arguments"), text("meaning").rank(1)];
+pub static CALLS: [Column; 3] = [fixed("call"), text("arguments"), text("meaning").rank(1)];
 
 /// Columns of `tao commitment get`.
-pub(crate) static COMMITMENTS: [Column; 2] = [address("hotkey"), text("text")];
+pub static COMMITMENTS: [Column; 2] = [address("hotkey"), text("text")];
 
 /// Columns of `tao proxy list`.
-pub(crate) static PROXIES: [Column; 3] = [address("proxy"), fixed("type"), number("delay")];
+pub static PROXIES: [Column; 3] = [address("proxy"), fixed("type"), number("delay")];
 
 /// Columns of `tao proxy announcements` and `tao multisig list`.
-pub(crate) static ANNOUNCEMENTS: [Column; 3] = [number("block"), address("call hash"), address("account").rank(1)];
+pub static ANNOUNCEMENTS: [Column; 3] = [number("block"), address("call hash"), address("account").rank(1)];
 
 /// Columns of `tao crowdloan list`.
-pub(crate) static CROWDLOANS: [Column; 7] = [
+pub static CROWDLOANS: [Column; 7] = [
     number("id"),
     fixed("state"),
     number("raised TAO"),
@@ -90,27 +88,27 @@ pub(crate) static CROWDLOANS: [Column; 7] = [
 ];
 
 /// Columns of `tao crowdloan show`: contributions.
-pub(crate) static CONTRIBUTORS: [Column; 2] = [address("contributor"), number("TAO")];
+pub static CONTRIBUTORS: [Column; 2] = [address("contributor"), number("TAO")];
 
 /// Columns of `tao crowdloan contributors`.
-pub(crate) static CROWDLOAN_SHARES: [Column; 3] = [address("contributor"), number("TAO"), number("share")];
+pub static CROWDLOAN_SHARES: [Column; 3] = [address("contributor"), number("TAO"), number("share")];
 
 /// Columns of `tao lock list`.
-pub(crate) static LOCKS: [Column; 5] =
+pub static LOCKS: [Column; 5] =
     [number("netuid"), address("hotkey"), number("locked"), number("conviction").rank(1), fixed("mode")];
 
 /// Columns of `tao subnets conviction`.
-pub(crate) static CONVICTIONS: [Column; 3] = [address("hotkey"), number("conviction"), fixed("owner").rank(1)];
+pub static CONVICTIONS: [Column; 3] = [address("hotkey"), number("conviction"), fixed("owner").rank(1)];
 
 /// Columns of `tao subnets price`.
-pub(crate) static PRICES: [Column; 4] =
+pub static PRICES: [Column; 4] =
     [number("netuid"), number("TAO per alpha"), number("moving average"), text("name").rank(1)];
 
 /// Columns of `tao subnets mechanisms emissions`.
-pub(crate) static MECHANISMS: [Column; 3] = [number("mechanism"), number("parts"), number("share")];
+pub static MECHANISMS: [Column; 3] = [number("mechanism"), number("parts"), number("share")];
 
 /// Columns of `tao delegates`.
-pub(crate) static DELEGATES: [Column; 7] = [
+pub static DELEGATES: [Column; 7] = [
     address("hotkey"),
     address("owner").rank(3),
     number("take"),
@@ -121,10 +119,10 @@ pub(crate) static DELEGATES: [Column; 7] = [
 ];
 
 /// Columns of `tao events`.
-pub(crate) static EVENTS: [Column; 4] = [number("#"), fixed("phase").rank(1), fixed("event"), text("values")];
+pub static EVENTS: [Column; 4] = [number("#"), fixed("phase").rank(1), fixed("event"), text("values")];
 
 /// Columns of `tao tx list`.
-pub(crate) static EXTRINSICS: [Column; 6] = [
+pub static EXTRINSICS: [Column; 6] = [
     number("#"),
     fixed("call"),
     address("signer").rank(1),
@@ -134,13 +132,13 @@ pub(crate) static EXTRINSICS: [Column; 6] = [
 ];
 
 /// Columns of `tao localnet`: accounts with funds.
-pub(crate) static ACCOUNTS: [Column; 3] = [fixed("key"), address("address"), number("TAO")];
+pub static ACCOUNTS: [Column; 3] = [fixed("key"), address("address"), number("TAO")];
 
 /// Columns of `tao localnet snapshot list`.
-pub(crate) static LOCALNET_SNAPSHOTS: [Column; 2] = [text("name"), number("block")];
+pub static LOCALNET_SNAPSHOTS: [Column; 2] = [text("name"), number("block")];
 
 /// Columns of `tao metagraph`.
-pub(crate) static METAGRAPH: [Column; 12] = [
+pub static METAGRAPH: [Column; 12] = [
     number("uid"),
     number("stake S"),
     number("I"),
@@ -156,17 +154,17 @@ pub(crate) static METAGRAPH: [Column; 12] = [
 ];
 
 /// Columns of `tao metagraph --diff`.
-pub(crate) static METAGRAPH_CHANGES: [Column; 5] =
+pub static METAGRAPH_CHANGES: [Column; 5] =
     [number("uid"), address("hotkey").rank(1), fixed("field"), address("before"), address("after")];
 
 /// Columns of `tao metagraph --full`: weights.
-pub(crate) static WEIGHT_ROWS: [Column; 2] = [number("from"), text("weights W")];
+pub static WEIGHT_ROWS: [Column; 2] = [number("from"), text("weights W")];
 
 /// Columns of `tao metagraph --full`: bonds.
-pub(crate) static BOND_ROWS: [Column; 2] = [number("from"), text("bonds B")];
+pub static BOND_ROWS: [Column; 2] = [number("from"), text("bonds B")];
 
 /// Columns of `tao models list`.
-pub(crate) static MODELS: [Column; 6] = [
+pub static MODELS: [Column; 6] = [
     fixed("model"),
     text("purpose").rank(3),
     number("size").rank(1),
@@ -176,7 +174,7 @@ pub(crate) static MODELS: [Column; 6] = [
 ];
 
 /// Columns of `tao stake list`.
-pub(crate) static STAKES: [Column; 6] = [
+pub static STAKES: [Column; 6] = [
     number("netuid"),
     address("hotkey"),
     number("alpha"),
@@ -186,10 +184,10 @@ pub(crate) static STAKES: [Column; 6] = [
 ];
 
 /// Columns of `tao stake child get`.
-pub(crate) static RELATIVES: [Column; 3] = [fixed("relation"), address("hotkey"), number("proportion")];
+pub static RELATIVES: [Column; 3] = [fixed("relation"), address("hotkey"), number("proportion")];
 
 /// Columns of `tao subnets list`.
-pub(crate) static SUBNETS: [Column; 9] = [
+pub static SUBNETS: [Column; 9] = [
     number("netuid"),
     text("name"),
     fixed("symbol").rank(5),
@@ -202,13 +200,13 @@ pub(crate) static SUBNETS: [Column; 9] = [
 ];
 
 /// Columns of `tao subnets check`.
-pub(crate) static SUBNET_CHECKS: [Column; 4] = [fixed("check"), fixed("status"), text("value"), text("note")];
+pub static SUBNET_CHECKS: [Column; 4] = [fixed("check"), fixed("status"), text("value"), text("note")];
 
 /// Columns of `tao subnets hyperparameters`.
-pub(crate) static HYPERPARAMETERS: [Column; 3] = [fixed("name"), number("value"), fixed("")];
+pub static HYPERPARAMETERS: [Column; 3] = [fixed("name"), number("value"), fixed("")];
 
 /// Columns of `tao wallet overview`.
-pub(crate) static OVERVIEW: [Column; 10] = [
+pub static OVERVIEW: [Column; 10] = [
     number("netuid"),
     number("uid"),
     text("hotkey"),
@@ -222,24 +220,24 @@ pub(crate) static OVERVIEW: [Column; 10] = [
 ];
 
 /// Columns of `tao wallet list`.
-pub(crate) static WALLETS: [Column; 3] = [fixed("wallet"), address("address"), text("state")];
+pub static WALLETS: [Column; 3] = [fixed("wallet"), address("address"), text("state")];
 
 /// Columns of `tao wallet verify --validator-info`.
-pub(crate) static VALIDATOR_INFO: [Column; 3] = [fixed("signature"), address("hotkey"), text("name")];
+pub static VALIDATOR_INFO: [Column; 3] = [fixed("signature"), address("hotkey"), text("name")];
 
 /// Columns of `tao wallet ss58 convert`.
-pub(crate) static CONVERTED_KEYS: [Column; 2] = [fixed("address"), address("public key")];
+pub static CONVERTED_KEYS: [Column; 2] = [fixed("address"), address("public key")];
 
 /// Columns of `tao weights show`.
-pub(crate) static WEIGHTS: [Column; 4] = [number("from"), number("to"), number("weight"), number("share")];
+pub static WEIGHTS: [Column; 4] = [number("from"), number("to"), number("weight"), number("share")];
 
 /// Returns the columns of `tao speech embed`: the similarity of each sentence to the others, by number.
-pub(crate) fn similarities(sentences: usize) -> Vec<Column> {
+pub fn similarities(sentences: usize) -> Vec<Column> {
     std::iter::once(text("text")).chain((1..=sentences).map(|index| Column::number_of(index.to_string()))).collect()
 }
 
 /// Columns of `tao prompting demo`: results of each miner, and its last answer.
-pub(crate) static PROMPTING: [Column; 8] = [
+pub static PROMPTING: [Column; 8] = [
     fixed("miner"),
     number("uid").rank(5),
     number("reward").rank(2),
@@ -251,7 +249,7 @@ pub(crate) static PROMPTING: [Column; 8] = [
 ];
 
 /// Columns of `tao doctor`.
-pub(crate) static FINDINGS: [Column; 5] =
+pub static FINDINGS: [Column; 5] =
     [fixed("check"), fixed("status"), number("exit code").rank(1), text("subject"), text("seen")];
 
 #[cfg(test)]

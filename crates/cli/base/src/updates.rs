@@ -17,11 +17,11 @@ use crate::exit::{Classified, Failure};
 /// circuits.
 const READY_WITHIN: Duration = Duration::from_mins(5);
 /// Version of this program.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Argument that enables automatic updates
 #[derive(Debug, Args)]
-pub(crate) struct AutoUpdateArgs {
+pub struct AutoUpdateArgs {
     /// Release server to check every 5 minutes: an http or https URL, or a directory. Newer signed releases are
     /// installed, and the daemon restarts with the same arguments
     #[arg(long, value_name = "URL|DIR")]
@@ -32,11 +32,11 @@ pub(crate) struct AutoUpdateArgs {
 }
 
 /// Automatic updates of a running daemon.
-pub(crate) struct Running(Option<PendingRestart>);
+pub struct Running(Option<PendingRestart>);
 
 /// Action at the end of a daemon: exit or restart.
 #[derive(Debug)]
-pub(crate) enum End {
+pub enum End {
     /// The process exits.
     Stop,
     /// The process executes this program with the same arguments.
@@ -45,7 +45,7 @@ pub(crate) enum End {
 
 impl AutoUpdateArgs {
     /// Starts automatic updates, if enabled. Call after the metrics recorder is installed.
-    pub(crate) fn start(&self, shutdown: &Shutdown) -> anyhow::Result<Running> {
+    pub fn start(&self, shutdown: &Shutdown) -> anyhow::Result<Running> {
         let Some(source) = &self.auto_update else { return Ok(Running(None)) };
         describe_metrics();
         let updates = updater(source)?;
@@ -55,7 +55,7 @@ impl AutoUpdateArgs {
 
 /// Runs a daemon. If this process executes it after an automatic update, and it fails before it is ready, the program
 /// before the update is restored and executed.
-pub(crate) fn on_trial(daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub fn on_trial(daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let trial = Trial::begin(VERSION, std::env::args_os(), READY_WITHIN);
     let result = daemon(&trial);
     if let Err(error) = &result {
@@ -65,13 +65,13 @@ pub(crate) fn on_trial(daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> any
 }
 
 /// Restores and executes the program before an automatic update, if this process executes the new one. Returns otherwise.
-pub(crate) fn roll_back(reason: &str) {
+pub fn roll_back(reason: &str) {
     Trial::begin(VERSION, std::env::args_os(), READY_WITHIN).failed(reason);
 }
 
 impl Running {
     /// Returns how the daemon ends after a shutdown with `result`: a pending update restarts it.
-    pub(crate) async fn end(self, result: anyhow::Result<()>) -> anyhow::Result<End> {
+    pub async fn end(self, result: anyhow::Result<()>) -> anyhow::Result<End> {
         let program = match self.0 {
             Some(pending) => pending.program().await,
             None => None,
@@ -89,7 +89,7 @@ impl Running {
 
 impl End {
     /// Executes the new program if the daemon ends with [`End::Restart`].
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
+    pub fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Stop => Ok(()),
             Self::Restart(program) => {
@@ -101,7 +101,7 @@ impl End {
 }
 
 /// Creates the updater of this program.
-pub(crate) fn updater(source: &ReleaseSource) -> anyhow::Result<Updater> {
+pub fn updater(source: &ReleaseSource) -> anyhow::Result<Updater> {
     // Read before any update: afterwards the system may report the path of the old program.
     let program = std::env::current_exe().context("cannot find this program's file")?;
     let current = VERSION.parse().context("this program's version is not a semantic version")?;
@@ -110,7 +110,7 @@ pub(crate) fn updater(source: &ReleaseSource) -> anyhow::Result<Updater> {
 }
 
 /// Classifies an update error for the exit code.
-pub(crate) fn classified(error: UpdateError) -> anyhow::Error {
+pub fn classified(error: UpdateError) -> anyhow::Error {
     let failure = if error.is_network() {
         Failure::Network
     } else if error.is_authentication() {

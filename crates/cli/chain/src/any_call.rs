@@ -6,16 +6,15 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_chain::{Call, CallInfo, Client, calls};
-
-use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::table::table;
-use crate::tables::CALLS;
+use taonet_cli_base::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::CALLS;
 
 /// Submit any call of the chain, or list the calls
 #[derive(Debug, Args)]
-pub(crate) struct CallArgs {
+pub struct CallArgs {
     /// Call as PALLET.NAME, such as Balances.transfer_keep_alive; only PALLET lists its calls [default: list all calls]
     #[arg(value_name = "CALL")]
     call: Option<Target>,
@@ -34,9 +33,16 @@ pub(crate) struct CallArgs {
 
 /// A call, or all calls of a pallet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+pub enum Target {
+    /// All calls of a pallet.
     Pallet(String),
-    Call { pallet: String, name: String },
+    /// A call.
+    Call {
+        /// Name of the pallet.
+        pallet: String,
+        /// Name of the call.
+        name: String,
+    },
 }
 
 impl FromStr for Target {
@@ -55,7 +61,8 @@ impl FromStr for Target {
     }
 }
 
-pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao call`.
+pub fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let (pallet, name) = match &args.call {
             Some(Target::Call { pallet, name }) => (pallet, name),
@@ -97,7 +104,7 @@ impl CallArgs {
 }
 
 /// Returns the arguments as one object.
-pub(super) fn object(named: &[NamedArgument]) -> anyhow::Result<Map<String, Value>> {
+pub fn object(named: &[NamedArgument]) -> anyhow::Result<Map<String, Value>> {
     let mut all = Map::new();
     for NamedArgument { name, value } in named {
         if all.insert(name.clone(), value.clone()).is_some() {
@@ -108,7 +115,7 @@ pub(super) fn object(named: &[NamedArgument]) -> anyhow::Result<Map<String, Valu
 }
 
 /// Builds a call. Returns it with its arguments as the chain reads them, which may differ from what the user wrote.
-pub(super) async fn build(
+pub async fn build(
     chain: &Client,
     pallet: &str,
     name: &str,

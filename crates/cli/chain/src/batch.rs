@@ -7,17 +7,17 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_chain::calls;
+use taonet_cli_base::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::input;
 use taonet_primitives::counted;
 
-use super::any_call::{self, Target};
-use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::input;
+use crate::any_call::{self, Target};
 
 /// Submit several calls at once: if one fails, none has an effect
 #[derive(Debug, Args)]
-pub(crate) struct BatchArgs {
+pub struct BatchArgs {
     /// Call with its arguments, in one word: 'PALLET.NAME NAME=VALUE…' as in `tao call`, or 'PALLET.NAME {JSON}'
     #[arg(value_name = "CALL", required_unless_present = "file", conflicts_with = "file")]
     calls: Vec<BatchedCall>,
@@ -80,7 +80,8 @@ impl BatchArgs {
     }
 }
 
-pub(crate) fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao batch`.
+pub fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
     let batched = args.calls()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;

@@ -3,14 +3,13 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Chain as _};
-
-use crate::chain::{NetworkArgs, block_json, failed, find_block, parse_at};
-use crate::context::Context;
-use crate::table::facts;
+use taonet_cli_base::chain::{NetworkArgs, block_json, failed, find_block, parse_at};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::facts;
 
 /// Show a block
 #[derive(Debug, Args)]
-pub(crate) struct BlockArgs {
+pub struct BlockArgs {
     /// Block number, block hash, or `finalized` [default: the newest]
     #[arg(value_name = "BLOCK", value_parser = parse_at)]
     block: Option<At>,
@@ -18,7 +17,8 @@ pub(crate) struct BlockArgs {
     network: NetworkArgs,
 }
 
-pub(crate) fn run(args: &BlockArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao block`.
+pub fn run(args: &BlockArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = find_block(&chain, args.block.unwrap_or_default()).await?;

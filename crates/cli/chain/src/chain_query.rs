@@ -4,19 +4,18 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{Block, ChainError, Client, StorageItem};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, argument, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::printable::{printable_json, printable_lines};
 use taonet_primitives::counted;
-
-use crate::chain::{AtArgs, NetworkArgs, argument, block_json, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::printable::{printable_json, printable_lines};
 
 /// Maximum size of the entries that a query reads, in bytes.
 const MAX_BYTES: usize = 16 << 20;
 
 /// Read any storage item, constant or runtime API, or list the storage items
 #[derive(Debug, Args)]
-pub(crate) struct QueryArgs {
+pub struct QueryArgs {
     /// Item as PALLET.NAME, such as SubtensorModule.Tempo, or a method as API.NAME; only PALLET lists its storage items
     /// [default: list all storage items]
     #[arg(value_name = "ITEM")]
@@ -34,7 +33,8 @@ pub(crate) struct QueryArgs {
     network: NetworkArgs,
 }
 
-pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao query`.
+pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     let usage = |text: String| Classified::error(Failure::Usage, text);
     let keys = args.keys.iter().map(|key| argument(key)).collect::<Result<Vec<Value>, _>>().map_err(usage)?;
     let item = args.item.as_deref().unwrap_or_default();

@@ -3,11 +3,10 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Chain as _, Event, Phase};
-
-use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::EVENTS;
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::EVENTS;
 
 /// Arguments that filter events
 #[derive(Debug, Args)]
@@ -22,7 +21,7 @@ pub(crate) struct FilterArgs {
 
 /// Show the events of a block
 #[derive(Debug, Args)]
-pub(crate) struct EventsArgs {
+pub struct EventsArgs {
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
@@ -38,7 +37,8 @@ impl FilterArgs {
     }
 }
 
-pub(crate) fn run(args: &EventsArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao events`.
+pub fn run(args: &EventsArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;

@@ -3,14 +3,14 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Decoded, DecodedCall, DecodedExtrinsic, Extrinsic};
+use taonet_cli_base::chain::{AtArgs, HexBytes, NetworkArgs, block_json, failed, hex_text};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::{facts, table};
+use taonet_cli_base::tables::EXTRINSICS;
 
-use crate::chain::{AtArgs, HexBytes, NetworkArgs, block_json, failed, hex_text};
-use crate::context::Context;
-use crate::table::{facts, table};
-use crate::tables::EXTRINSICS;
-
+/// The commands of `tao tx`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Decode an extrinsic or a call
     Inspect(InspectArgs),
     /// List the extrinsics of a block with their results
@@ -19,7 +19,7 @@ pub(crate) enum Command {
 
 /// Decode an extrinsic or a call
 #[derive(Debug, Args)]
-pub(crate) struct InspectArgs {
+pub struct InspectArgs {
     /// Encoded extrinsic with its length prefix, or encoded call, in hexadecimal digits
     #[arg(value_name = "HEX")]
     bytes: HexBytes,
@@ -31,14 +31,15 @@ pub(crate) struct InspectArgs {
 
 /// List the extrinsics of a block with their results
 #[derive(Debug, Args)]
-pub(crate) struct ListArgs {
+pub struct ListArgs {
     #[command(flatten)]
     at: AtArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao tx`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Inspect(args) => inspect(args, context),
         Command::List(args) => list(args, context),

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Block, Chain as _, Client, Event};
+use taonet_cli_base::chain::{NetworkArgs, block_json, failed, find_block};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::printable::{printable, printable_json};
+use taonet_cli_base::table::wrapped;
 use taonet_primitives::{BlockNumber, NetUid};
 use taonet_service::Shutdown;
 
-use super::events::FilterArgs;
-use crate::chain::{NetworkArgs, block_json, failed, find_block};
-use crate::context::Context;
-use crate::printable::{printable, printable_json};
-use crate::table::wrapped;
+use crate::events::FilterArgs;
 
 /// Events that occur in every block, hidden unless selected.
 const HIDDEN_EVENTS: [&str; 2] = ["System.ExtrinsicSuccess", "TransactionPayment.TransactionFeePaid"];
@@ -24,7 +24,7 @@ const MAX_CATCH_UP_BLOCKS: u32 = 128;
 ///
 /// With --json, each line is one JSON document: the block, its events, and with --netuid the next epoch.
 #[derive(Debug, Args)]
-pub(crate) struct WatchArgs {
+pub struct WatchArgs {
     /// Exit after this number of blocks
     #[arg(long, value_name = "N")]
     blocks: Option<u32>,
@@ -37,7 +37,8 @@ pub(crate) struct WatchArgs {
     network: NetworkArgs,
 }
 
-pub(crate) fn run(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao watch`.
+pub fn run(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let shutdown = Shutdown::on_signals()?;
         tokio::select! {

@@ -1,4 +1,38 @@
-//! The `tao dashboard` command.
+//! The commands `tao dashboard` and `tao top`: contests, markets and the chain on a page or in the
+//! terminal.
+//!
+//! Each subnet has a crate with its section of the page; this crate opens the sources that the
+//! arguments name, follows them as tasks of the daemon, and serves the sections of all of them
+//! together:
+//!
+//! - the directory of a run of Babelbit, for the speech and the text contest, and optionally the
+//!   scores of all validators from the scoring API;
+//! - the state of a validator of Nineteen, of proofs or of text prompting, and the gateway of
+//!   Nineteen;
+//! - a chain, a weight ledger, the metrics of other daemons, and log files.
+//!
+//! The demonstration of Babelbit uses the same functions for the page that it serves while it runs.
+//!
+//! Beyond loopback, the page requires a token, since it shows unpublished results. It only reads
+//! its sources, without locking their files. Requests to the scoring API and to miners, with which
+//! visitors can speak on a page, are signed with the operator's hotkey; no other source needs a
+//! key.
+//!
+//! `tao top` shows the overview of the same sources in the terminal, and updates it as they change.
+//! Neither command changes anything on the chain.
+//!
+//! Charts, layout and live updates are in `taonet-dashboard`, and what a subnet shows in the crate
+//! of that subnet's section: a new subnet adds its section and one argument here.
+//!
+//! Uses `taonet-babelbit-config`, `taonet-babelbit-dashboard`, `taonet-babelbit-runner`,
+//! `taonet-babelbit-scoring-api`, `taonet-chain`, `taonet-cli-babelbit`, `taonet-cli-base`,
+//! `taonet-dashboard`, `taonet-nineteen-dashboard`, `taonet-primitives`,
+//! `taonet-prompting-dashboard`, `taonet-proof-dashboard`, `taonet-service`, `taonet-speech` and
+//! `taonet-wallet`. Used by `taonet-cli` and `taonet-cli-demo`.
+
+#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+
+pub mod top;
 
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,6 +46,15 @@ use taonet_babelbit_dashboard::{BabelbitSection, TextSection, TrySection, TrySet
 use taonet_babelbit_runner::{Miner, RunPaths, RunnerSettings, read_miners};
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_chain::Network;
+use taonet_cli_babelbit::runner;
+use taonet_cli_babelbit::settings;
+use taonet_cli_base::chain::parse_network;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{Daemon, MetricsArgs};
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::run_log::log_file;
+use taonet_cli_base::secret_file;
 use taonet_dashboard::{
     Access, BasePath, ChainSection, Changes, Dashboard, LogSection, Section, ServiceAddress, ServicesSection,
     WeightsSection, now_unix,
@@ -25,15 +68,6 @@ use taonet_speech::{CtcRecognizer, Recognizer};
 use taonet_wallet::Keypair;
 use url::Url;
 
-use super::babelbit::runner;
-use crate::chain::parse_network;
-use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs};
-use crate::exit::{Classified, Failure};
-use crate::keys::KeyArgs;
-use crate::run_log::log_file;
-use crate::{secret_file, settings};
-
 /// Directory of the demonstrations' weight ledgers, below the directory of a run.
 const WEIGHTS: &str = "weights";
 /// Maximum number of miners in a file for visitors.
@@ -41,7 +75,7 @@ const MAX_MINERS: usize = 256;
 
 /// Sources of the pages
 #[derive(Debug, Args)]
-pub(super) struct PageSourceArgs {
+pub(crate) struct PageSourceArgs {
     /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain, --nineteen,
     /// --nineteen-gateway, --proof or --prompting
     #[arg(long, value_name = "DIR")]
@@ -79,16 +113,16 @@ pub(super) struct PageSourceArgs {
 }
 
 /// Sections of the page, updated from their sources by background tasks until shutdown.
-pub(super) struct Sources {
+pub(crate) struct Sources {
     /// The contest in the directory of a run, if one is given.
     babelbit: Option<Arc<BabelbitSection>>,
-    pub(super) sections: Vec<Arc<dyn Section>>,
-    pub(super) changes: Changes,
+    pub(crate) sections: Vec<Arc<dyn Section>>,
+    pub(crate) changes: Changes,
 }
 
 impl PageSourceArgs {
     /// Opens the sources, and follows them as tasks of the daemon.
-    pub(super) async fn open(&self, shutdown: &Shutdown) -> anyhow::Result<Sources> {
+    pub(crate) async fn open(&self, shutdown: &Shutdown) -> anyhow::Result<Sources> {
         let network = self.chain.as_deref().map(parse_network).transpose()?;
         let changes = Changes::default();
         let mut sections: Vec<Arc<dyn Section>> = Vec::new();
@@ -212,7 +246,7 @@ fn visitors(file: &Path, keypair: &Arc<Keypair>, config: &Config) -> anyhow::Res
 }
 
 /// Returns the settings of the page "Try it", with captions by a Whisper model, or by the embedded recogniser.
-pub(super) fn try_settings(
+pub fn try_settings(
     target_language: &str,
     whisper: Option<Arc<dyn Recognizer>>,
     recordings: Option<PathBuf>,
@@ -226,7 +260,7 @@ pub(super) fn try_settings(
 
 /// Returns a new directory for the weight ledger of a demonstration, below the directory of its run. A ledger of an
 /// earlier demonstration is not reused, since its chain no longer exists.
-pub(super) fn new_weights(state: &Path) -> PathBuf {
+pub fn new_weights(state: &Path) -> PathBuf {
     state.join(WEIGHTS).join(now_unix().to_string())
 }
 
@@ -240,7 +274,7 @@ fn latest_weights(state: &Path) -> Option<PathBuf> {
 
 /// Show contests, markets and a chain on a web page: leaderboard, recordings, tasks, blocks, accounts
 #[derive(Debug, Args)]
-pub(crate) struct DashboardArgs {
+pub struct DashboardArgs {
     #[command(flatten)]
     sources: PageSourceArgs,
     /// Listen address; beyond loopback, a token is required
@@ -261,7 +295,8 @@ pub(crate) struct DashboardArgs {
     signed: SignedArgs,
 }
 
-pub(crate) fn run(args: &DashboardArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao dashboard`.
+pub fn run(args: &DashboardArgs, context: &Context) -> anyhow::Result<()> {
     let access = access(args)?;
     let SignedServices { scores, visitors } = args.signed.signed_services()?;
     context.block_on(async {
@@ -291,13 +326,13 @@ pub(crate) fn run(args: &DashboardArgs, context: &Context) -> anyhow::Result<()>
 }
 
 /// Follows the runner as a task of the daemon.
-pub(super) fn follow_contest(babelbit: Arc<BabelbitSection>, changes: Changes, shutdown: &Shutdown) {
+pub fn follow_contest(babelbit: Arc<BabelbitSection>, changes: Changes, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("contest", async move { babelbit.follow(&changes, &stop).await });
 }
 
 /// Follows the scoring API as a task of the daemon, until `stop`.
-pub(super) fn follow_scores(
+pub fn follow_scores(
     babelbit: Arc<BabelbitSection>,
     client: ScoresClient,
     changes: Changes,
@@ -332,35 +367,29 @@ fn follow_steps(prompting: Arc<PromptingSection>, changes: Changes, shutdown: &S
 }
 
 /// Follows the metrics of other daemons as a task of the daemon, until `stop`.
-pub(super) fn follow_services(services: Arc<ServicesSection>, changes: Changes, daemon: &Shutdown, stop: Shutdown) {
+pub fn follow_services(services: Arc<ServicesSection>, changes: Changes, daemon: &Shutdown, stop: Shutdown) {
     daemon.spawn("services", async move { services.follow(&changes, &stop).await });
 }
 
 /// Removes expired visits as a task of the daemon.
-pub(super) fn follow_visitors(visitors: Arc<TrySection>, shutdown: &Shutdown) {
+pub fn follow_visitors(visitors: Arc<TrySection>, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("visitors", async move { visitors.follow(&stop).await });
 }
 
 /// Follows log files as a task of the daemon.
-pub(super) fn follow_log(log: Arc<LogSection>, changes: Changes, shutdown: &Shutdown) {
+pub fn follow_log(log: Arc<LogSection>, changes: Changes, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("log", async move { log.follow(&changes, &stop).await });
 }
 
 /// Follows the chain as a task of the daemon, until `stop`.
-pub(super) fn follow_chain(
-    chain: Arc<ChainSection>,
-    network: Network,
-    changes: Changes,
-    daemon: &Shutdown,
-    stop: Shutdown,
-) {
+pub fn follow_chain(chain: Arc<ChainSection>, network: Network, changes: Changes, daemon: &Shutdown, stop: Shutdown) {
     daemon.spawn("chain", async move { chain.follow(&network, &changes, &stop).await });
 }
 
 /// Follows the weight ledger as a task of the daemon, until `stop`.
-pub(super) fn follow_weights(
+pub fn follow_weights(
     weights: Arc<WeightsSection>,
     directory: PathBuf,
     changes: Changes,

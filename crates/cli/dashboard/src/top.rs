@@ -4,21 +4,22 @@ use std::io::{IsTerminal as _, stdin, stdout};
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_dashboard::Top;
 use taonet_service::Shutdown;
 
-use super::dashboard::{PageSourceArgs, Sources};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
+use crate::{PageSourceArgs, Sources};
 
 /// Show contests, markets and a chain in the terminal: leaderboard, rounds, tasks, neurons
 #[derive(Debug, Args)]
-pub(crate) struct TopArgs {
+pub struct TopArgs {
     #[command(flatten)]
     sources: PageSourceArgs,
 }
 
-pub(crate) fn run(args: &TopArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao top`.
+pub fn run(args: &TopArgs, context: &Context) -> anyhow::Result<()> {
     if context.json || !stdin().is_terminal() || !stdout().is_terminal() {
         let hint = "hint: `tao dashboard` serves the same overview to browsers";
         return Err(Classified::error(Failure::Usage, format!("tao top needs a terminal\n{hint}")));

@@ -23,6 +23,13 @@ use taonet_babelbit_runner::{
 };
 use taonet_babelbit_scorer::BatchScorer;
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
+use taonet_cli_babelbit::miner::{interpreter, profile};
+use taonet_cli_babelbit::runner::{connect, engine_client, scorer};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::demonstrate;
+use taonet_cli_localnet::demo_chain::{DemoChain, NETUID, VALIDATOR};
+use taonet_cli_models::engines::{self, SimultaneousPolicy};
+use taonet_cli_models::voice::Speech;
 use taonet_primitives::Uid;
 use taonet_service::Shutdown;
 use taonet_speech::{CtcRecognizer, Espeak};
@@ -36,28 +43,21 @@ use super::page::{MINER, Page, VISITORS_MINER, serve_shown};
 use super::report::{DemoReport, PlayedChallenge};
 use super::services::Services;
 use super::{local_config, miner_key};
-use crate::commands::babelbit::miner::{interpreter, profile};
-use crate::commands::babelbit::runner::{connect, engine_client, scorer};
-use crate::context::Context;
-use crate::daemon::demonstrate;
-use crate::demo_chain::{DemoChain, NETUID, VALIDATOR};
-use crate::engines::{self, SimultaneousPolicy};
-use crate::voice::Speech;
 
 /// Minimum timeout of each call in challenges that miners translate: several of them share Whisper and the cores of this
 /// machine.
 const TRANSLATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Recognisers of miners, in place of the embedded one.
-pub(super) struct Recognizers {
+pub(crate) struct Recognizers {
     /// Translator of the challenges; `None` if they are in English.
-    pub(super) translator: Option<Arc<Transcriber>>,
+    pub(crate) translator: Option<Arc<Transcriber>>,
     /// Recogniser of the miners to whom visitors speak; `None` selects that of the contest.
-    pub(super) visitors: Option<Arc<Transcriber>>,
+    pub(crate) visitors: Option<Arc<Transcriber>>,
 }
 
 /// A contest with its engines loaded.
-pub(super) struct Contest {
+pub(crate) struct Contest {
     config: Config,
     synthesizer: Arc<Espeak>,
     profiles: Vec<Arc<dyn Profile>>,
@@ -72,7 +72,7 @@ pub(super) struct Contest {
 
 impl Contest {
     /// Loads the engines and prepares the miners. Blocks.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         models: Option<PathBuf>,
         rules: Option<Rules>,
         recognizers: &Recognizers,
@@ -121,12 +121,12 @@ impl Contest {
     }
 
     /// Returns the language into which the miners interpret.
-    pub(super) fn target_language(&self) -> &str {
+    pub(crate) fn target_language(&self) -> &str {
         &self.config.scoring.target_language
     }
 
     /// Plays the challenges in sequence.
-    pub(super) async fn play(
+    pub(crate) async fn play(
         mut self,
         challenges: Vec<Challenge>,
         page: Option<&Page>,

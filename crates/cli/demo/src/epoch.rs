@@ -6,16 +6,16 @@ use std::sync::Arc;
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::weights::REFERENCE_TEMPO;
 use taonet_babelbit_validator::{Babelbit, BabelbitSettings};
+use taonet_cli_babelbit::runner::engine_client;
+use taonet_cli_localnet::demo_chain::NETUID;
 use taonet_service::{sleeper, system_clock};
 use taonet_validator::{EpochReport, HttpWeights, StateFile, Validator, ValidatorSettings};
 use taonet_wallet::Keypair;
 
 use super::services::Services;
-use crate::commands::babelbit::runner::engine_client;
-use crate::demo_chain::NETUID;
 
 /// Reads the scores of the engine's current challenge and submits the weights.
-pub(super) async fn set_weights(
+pub(crate) async fn set_weights(
     config: &Config,
     babelbit: BabelbitSettings,
     services: &Services,

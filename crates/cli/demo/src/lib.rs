@@ -1,4 +1,35 @@
-//! `tao demo`: a complete contest on this machine, chain included.
+//! `tao demo`: a complete contest of Babelbit on this machine, chain included.
+//!
+//! The demonstration starts a chain in memory, the utterance engine, five miners and the daemons of
+//! a validator in this process, plays the shipped challenges, submits the weights, pays an epoch's
+//! emission, and shows who earned what and why. The miners differ in quality, so that the rules of
+//! the score are visible.
+//!
+//! - `contest` prepares and plays the speech contest, `text` the text contest; `services` starts
+//!   the validator's daemons, and `epoch` computes and submits the weights.
+//! - `page` serves the dashboard while the contest runs, and the page "Try it" on which visitors
+//!   speak to a miner; `whisper` loads the recogniser for them, and downloads it if it is missing.
+//! - `report` is the result as text and as JSON.
+//!
+//! The parts are those of the real daemons, connected within one process; nothing beyond loopback
+//! is contacted, except for the download of a recogniser that is not installed.
+//!
+//! The chain, its keys and its addresses are for this purpose only; they have no value. The output
+//! directory is temporary unless `--keep` names one.
+//!
+//! Demonstrations of the other subnets are commands of those subnets, such as `tao nineteen demo`.
+//!
+//! Uses `taonet-babelbit-arena`, `taonet-babelbit-challenges`, `taonet-babelbit-config`,
+//! `taonet-babelbit-core`, `taonet-babelbit-dashboard`, `taonet-babelbit-engine`,
+//! `taonet-babelbit-miner`, `taonet-babelbit-runner`, `taonet-babelbit-scorer`,
+//! `taonet-babelbit-scoring-api`, `taonet-babelbit-text-miner`, `taonet-babelbit-text-runner`,
+//! `taonet-babelbit-validator`, `taonet-chain`, `taonet-cli-babelbit`, `taonet-cli-base`,
+//! `taonet-cli-dashboard`, `taonet-cli-localnet`, `taonet-cli-models`, `taonet-dashboard`,
+//! `taonet-http`, `taonet-ledger`, `taonet-primitives`, `taonet-service`, `taonet-settings`,
+//! `taonet-speech`, `taonet-telemetry`, `taonet-validator`, `taonet-wallet`, `taonet-whisper` and
+//! `taonet-wire`. Used by `taonet-cli`.
+
+#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
 
 mod contest;
 mod epoch;
@@ -8,35 +39,35 @@ mod services;
 mod text;
 mod whisper;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
+use taonet_cli_babelbit::challenge;
+use taonet_cli_babelbit::settings;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::run_log;
+use taonet_cli_dashboard::try_settings;
+use taonet_cli_localnet::demo_chain::{ANNOUNCED, NETUID};
+use taonet_cli_localnet::workplace::Workplace;
 use taonet_primitives::Uid;
 use taonet_settings::Network;
 use taonet_speech::Recognizer;
 use taonet_wallet::Keypair;
-use tempfile::TempDir;
 
-use super::dashboard::try_settings;
-use crate::context::Context;
-use crate::demo_chain::{ANNOUNCED, NETUID};
-use crate::exit::{Classified, Failure};
-use crate::{run_log, settings};
 use contest::{Contest, Recognizers};
 use page::BoundPage;
 use whisper::{Visitors, WhisperBase};
 
 /// Run a complete contest on this machine: chain, utterance engine, five miners, validator
 #[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
+pub struct DemoArgs {
     /// Contest: speech or text (prediction of text)
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
-    contest: crate::contest::Contest,
+    contest: taonet_cli_babelbit::contest::Contest,
     /// Play one challenge instead of all
     #[arg(long)]
     once: bool,
@@ -61,8 +92,9 @@ pub(crate) struct DemoArgs {
     no_page: bool,
 }
 
-pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
-    if args.contest == crate::contest::Contest::Text {
+/// Runs `tao demo`.
+pub fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
+    if args.contest == taonet_cli_babelbit::contest::Contest::Text {
         return text::run(args, context);
     }
     let challenges = select(args)?;
@@ -129,48 +161,6 @@ fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
     match args.challenge.as_deref() {
         None if args.once => Ok(Challenges::english()?.into_iter().take(1).collect()),
         None => Ok(Challenges::english()?),
-        Some(text) => Ok(vec![find(&format!("--challenge {text}"), text)?]),
-    }
-}
-
-/// Finds a shipped challenge by name, or reads one from a file. Errors begin with `label`, the argument of the command
-/// line.
-pub(crate) fn find(label: &str, text: &str) -> anyhow::Result<Challenge> {
-    if let Some(challenge) = Challenges::find(text)? {
-        return Ok(challenge);
-    }
-    let path = Path::new(text);
-    if path.extension().is_none() && !path.exists() {
-        let names = Challenges::names().collect::<Vec<_>>().join(", ");
-        return Err(Classified::error(
-            Failure::Usage,
-            format!("{label}: neither a shipped challenge nor a file\nhint: the shipped challenges are {names}"),
-        ));
-    }
-    Challenge::load(path).with_context(|| format!("{label}: not a readable challenge file"))
-}
-
-/// Output directory: permanent (`--keep`) or temporary.
-pub(crate) enum Workplace {
-    Kept(PathBuf),
-    Temporary(TempDir),
-}
-
-impl Workplace {
-    pub(crate) fn open(keep: Option<PathBuf>) -> anyhow::Result<Self> {
-        match keep {
-            Some(dir) => {
-                std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-                Ok(Self::Kept(dir))
-            }
-            None => Ok(Self::Temporary(tempfile::tempdir().context("cannot create a temporary directory")?)),
-        }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            Self::Kept(dir) => dir,
-            Self::Temporary(dir) => dir.path(),
-        }
+        Some(text) => Ok(vec![challenge::find(&format!("--challenge {text}"), text)?]),
     }
 }

@@ -15,6 +15,13 @@ use taonet_babelbit_runner::{Miner, RunPaths};
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_babelbit_scoring_api::server::ScoringApi;
 use taonet_chain::{Chain, Network};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::serve_here;
+use taonet_cli_base::run_log::log_file;
+use taonet_cli_dashboard::{
+    follow_chain, follow_contest, follow_log, follow_scores, follow_services, follow_visitors, follow_weights,
+};
+use taonet_cli_localnet::demo_chain::NETUID;
 use taonet_dashboard::{
     Access, BasePath, ChainSection, Changes, Dashboard, LogSection, NoticeSection, ServicesSection, WeightsSection,
 };
@@ -25,29 +32,21 @@ use taonet_validator::signer::Signer;
 use taonet_validator::subtensor_gateway::Gateway;
 use url::Url;
 
-use crate::commands::dashboard::{
-    follow_chain, follow_contest, follow_log, follow_scores, follow_services, follow_visitors, follow_weights,
-};
-use crate::context::Context;
-use crate::daemon::serve_here;
-use crate::demo_chain::NETUID;
-use crate::run_log::log_file;
-
 /// Prefixes of the names of miners among the services: those of the contest, and those for visitors only.
-pub(super) const MINER: &str = "miner-";
-pub(super) const VISITORS_MINER: &str = "try-it-";
+pub(crate) const MINER: &str = "miner-";
+pub(crate) const VISITORS_MINER: &str = "try-it-";
 /// Preferred port of the page; if it is in use, the system chooses another one.
 const PORT: u16 = 8_099;
 
 /// A page whose port is bound but not served yet; connecting browsers wait.
-pub(super) struct BoundPage {
+pub(crate) struct BoundPage {
     listener: TcpListener,
     url: String,
     metrics: Metrics,
 }
 
 /// The demonstration's page while it is served.
-pub(super) struct Page {
+pub(crate) struct Page {
     url: String,
     changes: Changes,
     babelbit: Arc<BabelbitSection>,
@@ -64,7 +63,7 @@ pub(super) struct Page {
 }
 
 impl BoundPage {
-    pub(super) fn bind() -> anyhow::Result<Self> {
+    pub(crate) fn bind() -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).or_else(|_| TcpListener::bind("127.0.0.1:0"));
         let listener = listener.context("cannot listen on this machine for the web page\nhint: pass --no-page")?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -73,12 +72,12 @@ impl BoundPage {
         Ok(Self { listener, url, metrics })
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Serves the page of a run's directory, with these settings of the page "Try it".
-    pub(super) async fn serve(self, directory: &Path, visitors: TrySettings) -> anyhow::Result<Page> {
+    pub(crate) async fn serve(self, directory: &Path, visitors: TrySettings) -> anyhow::Result<Page> {
         let Self { listener, url, metrics } = self;
         let listener = asynchronous(listener)?;
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
@@ -121,30 +120,30 @@ impl BoundPage {
 
 impl Page {
     /// Shows the chain until [`Self::services_end`] is called.
-    pub(super) fn show_chain(&self, network: Network) {
+    pub(crate) fn show_chain(&self, network: Network) {
         let chain = Arc::clone(&self.chain);
         follow_chain(chain, network, self.changes.clone(), &self.shutdown, self.services_stop.clone());
     }
 
     /// Shows the weight ledger in a directory until [`Self::services_end`] is called.
-    pub(super) fn show_weights(&self, directory: &Path) {
+    pub(crate) fn show_weights(&self, directory: &Path) {
         let (weights, directory) = (Arc::clone(&self.weights), directory.to_owned());
         follow_weights(weights, directory, self.changes.clone(), &self.shutdown, self.services_stop.clone());
     }
 
     /// Shows the scores of all validators until [`Self::services_end`] is called.
-    pub(super) fn show_scores(&self, client: ScoresClient) {
+    pub(crate) fn show_scores(&self, client: ScoresClient) {
         let (babelbit, changes) = (Arc::clone(&self.babelbit), self.changes.clone());
         follow_scores(babelbit, client, changes, &self.shutdown, self.services_stop.clone());
     }
 
     /// Lets visitors speak to the miners.
-    pub(super) fn offer_miners(&self, miners: &[Miner]) {
+    pub(crate) fn offer_miners(&self, miners: &[Miner]) {
         self.visitors.offer(miners.to_vec(), &self.changes);
     }
 
     /// Returns the lifecycle of the page, which outlasts the contest on a terminal.
-    pub(super) const fn lifecycle(&self) -> &Shutdown {
+    pub(crate) const fn lifecycle(&self) -> &Shutdown {
         &self.shutdown
     }
 
@@ -159,7 +158,7 @@ impl Page {
 
     /// Reads the last state of the services, the chain, the weight ledger and the scoring API, then stops following
     /// them, and says so on the page. The miners outlast the contest.
-    pub(super) async fn services_end(&self, chain: &dyn Chain, weights: &Path, scores: &ScoresClient) {
+    pub(crate) async fn services_end(&self, chain: &dyn Chain, weights: &Path, scores: &ScoresClient) {
         self.services.read(&self.changes).await;
         self.chain.read(chain, &self.changes).await;
         self.weights.read(weights, &self.changes).await;
@@ -176,7 +175,7 @@ impl Page {
     }
 
     /// Serves the page until Ctrl-C in an interactive terminal; otherwise stops the page immediately.
-    pub(super) async fn finish(self, context: &Context) -> anyhow::Result<()> {
+    pub(crate) async fn finish(self, context: &Context) -> anyhow::Result<()> {
         self.services_stop.request();
         if is_interactive() && !self.shutdown.is_requested() {
             context.print(&format!("The page is served at {} until you press Ctrl-C.", self.url))?;
@@ -188,7 +187,7 @@ impl Page {
 }
 
 /// Serves the results of the text contest in a run's directory until Ctrl-C.
-pub(super) async fn show_texts(directory: &Path, context: &Context) -> anyhow::Result<()> {
+pub(crate) async fn show_texts(directory: &Path, context: &Context) -> anyhow::Result<()> {
     let text = TextSection::open(&RunPaths::below(directory)).await.context("the contest has no results")?;
     let BoundPage { listener, url, .. } = BoundPage::bind()?;
     let listener = asynchronous(listener)?;
@@ -201,7 +200,7 @@ pub(super) async fn show_texts(directory: &Path, context: &Context) -> anyhow::R
 }
 
 /// Whether somebody can read a page and press Ctrl-C.
-pub(super) fn is_interactive() -> bool {
+pub(crate) fn is_interactive() -> bool {
     stdin().is_terminal() && stdout().is_terminal()
 }
 
@@ -212,7 +211,7 @@ fn asynchronous(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener
 
 /// Serves a service of the demonstration on a free loopback port and returns its URL. The page shows its health under
 /// `name`, and the metrics of `service`, whose instances share one process.
-pub(super) async fn serve_shown(
+pub(crate) async fn serve_shown(
     page: Option<&Page>,
     service: &'static str,
     name: &str,

@@ -10,26 +10,25 @@ use taonet_babelbit_core::scoring::Gate;
 use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_dashboard::{losses, reason};
 use taonet_babelbit_runner::{MinerReport, RunReport, UtteranceReport};
+use taonet_cli_babelbit::leaderboard::{late_by, name_of};
+use taonet_cli_base::table::{Cell, Rows, decimals, judged, plain, table, wrapped};
+use taonet_cli_base::tables::{EXAMPLE, STANDINGS};
+use taonet_cli_localnet::demo_chain::OnChain;
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
 use taonet_validator::EpochReport;
 
-use crate::demo_chain::OnChain;
-use crate::leaderboard::{late_by, name_of};
-use crate::table::{Cell, Rows, decimals, judged, plain, table, wrapped};
-use crate::tables::{EXAMPLE, STANDINGS};
-
 /// Results of one challenge.
-pub(super) struct PlayedChallenge {
-    pub(super) challenge: Challenge,
-    pub(super) main: RunReport,
-    pub(super) arena: RunReport,
+pub(crate) struct PlayedChallenge {
+    pub(crate) challenge: Challenge,
+    pub(crate) main: RunReport,
+    pub(crate) arena: RunReport,
     /// The validator's report on the epoch.
-    pub(super) epoch: EpochReport,
+    pub(crate) epoch: EpochReport,
     /// Weights that the validator submitted.
-    pub(super) weights: Weights,
+    pub(crate) weights: Weights,
     /// On-chain state at the end of the epoch.
-    pub(super) on_chain: BTreeMap<Uid, OnChain>,
-    pub(super) wall: Duration,
+    pub(crate) on_chain: BTreeMap<Uid, OnChain>,
+    pub(crate) wall: Duration,
 }
 
 /// A miner's results over all challenges.
@@ -53,7 +52,7 @@ struct Standing {
 }
 
 /// Report of `tao demo`.
-pub(super) struct DemoReport {
+pub(crate) struct DemoReport {
     played: Vec<PlayedChallenge>,
     rules: Rules,
     arena_share: ArenaShare,
@@ -64,7 +63,7 @@ pub(super) struct DemoReport {
 impl DemoReport {
     /// Builds the report from challenges, each with one epoch on the chain; an error if a miner is missing on the
     /// chain.
-    pub(super) fn new(played: Vec<PlayedChallenge>, rules: Rules, arena_share: ArenaShare) -> anyhow::Result<Self> {
+    pub(crate) fn new(played: Vec<PlayedChallenge>, rules: Rules, arena_share: ArenaShare) -> anyhow::Result<Self> {
         let mut by_miner: BTreeMap<Uid, Vec<&MinerReport>> = BTreeMap::new();
         for miner in played.iter().flat_map(|played| &played.main.miners) {
             by_miner.entry(miner.uid).or_default().push(miner);
@@ -78,7 +77,7 @@ impl DemoReport {
     }
 
     /// Returns the report as JSON.
-    pub(super) fn document(&self) -> Value {
+    pub(crate) fn document(&self) -> Value {
         let challenges: Vec<_> = self
             .played
             .iter()

@@ -12,6 +12,8 @@ use taonet_babelbit_runner::AddressPolicy;
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_babelbit_scoring_api::server::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
 use taonet_babelbit_validator::PayloadPolicy;
+use taonet_cli_dashboard::new_weights;
+use taonet_cli_localnet::demo_chain::{DemoChain, NETUID};
 use taonet_ledger::{Ledger, Submitter};
 use taonet_primitives::Uid;
 use taonet_service::Shutdown;
@@ -22,8 +24,6 @@ use taonet_wallet::Keypair;
 use url::Url;
 
 use super::page::{Page, serve_shown};
-use crate::commands::dashboard::new_weights;
-use crate::demo_chain::{DemoChain, NETUID};
 
 /// Names of the services, also used as labels of their metrics.
 const GATEWAY: &str = "subtensor-gateway";
@@ -38,13 +38,13 @@ const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 const WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
 
 /// The running services and their URLs.
-pub(super) struct Services {
-    pub(super) gateway: GatewayClient,
-    pub(super) signer: SignerClient,
-    pub(super) scoring_url: Url,
-    pub(super) arena_url: Url,
+pub(crate) struct Services {
+    pub(crate) gateway: GatewayClient,
+    pub(crate) signer: SignerClient,
+    pub(crate) scoring_url: Url,
+    pub(crate) arena_url: Url,
     /// Directory of the weight ledger.
-    pub(super) weights: PathBuf,
+    pub(crate) weights: PathBuf,
     arena: ArenaGateway,
     owner: Arc<Keypair>,
 }
@@ -52,7 +52,7 @@ pub(super) struct Services {
 impl Services {
     /// Starts subtensor gateway, signer, scoring API and arena gateway for a validator with a permit. Results and
     /// weights are stored in `kept`; state that is useless without the in-memory chain is stored in `temporary`.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         chain: &DemoChain,
         validator: &Arc<Keypair>,
         temporary: &Path,
@@ -77,26 +77,26 @@ impl Services {
     }
 
     /// Submits a miner to the arena gateway.
-    pub(super) async fn enter_arena(&self, miner: &Keypair, uid: Uid, address: &Url) -> anyhow::Result<()> {
+    pub(crate) async fn enter_arena(&self, miner: &Keypair, uid: Uid, address: &Url) -> anyhow::Result<()> {
         let submission = Submission { endpoint_url: address.to_string(), uid: uid.0 };
         submit(&self.arena_url, Some(self.arena.hotkey()), miner, &submission).await?;
         Ok(())
     }
 
     /// Returns a client that reads the scoring API with this key.
-    pub(super) fn scores(&self, keypair: &Arc<Keypair>) -> anyhow::Result<ScoresClient> {
+    pub(crate) fn scores(&self, keypair: &Arc<Keypair>) -> anyhow::Result<ScoresClient> {
         Ok(ScoresClient::new(&self.scoring_url, Arc::clone(keypair))?)
     }
 
     /// Refreshes the arena, so that recent winners qualify.
-    pub(super) async fn look_for_winners(&self, engine: EngineClient) -> anyhow::Result<()> {
+    pub(crate) async fn look_for_winners(&self, engine: EngineClient) -> anyhow::Result<()> {
         let scores = self.scores(&self.owner)?;
         self.arena.look(&Results { engine, scores, every: CALL_TIMEOUT }).await;
         Ok(())
     }
 
     /// Returns the key of the owner's services, whose hotkey the engine must admit.
-    pub(super) fn owner(&self) -> &Arc<Keypair> {
+    pub(crate) fn owner(&self) -> &Arc<Keypair> {
         &self.owner
     }
 }

@@ -20,6 +20,14 @@ use taonet_babelbit_text_miner::ngram::{NgramModel, Trainer};
 use taonet_babelbit_text_miner::server::{router, signed_requests};
 use taonet_babelbit_text_runner::{PlayOptions, TextReport, TextRunner, open_ledger};
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
+use taonet_cli_babelbit::runner::{connect_text, engine_client, text_leaderboard};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{demonstrate, serve_here};
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::table::{decimals, table};
+use taonet_cli_base::tables::TEXT_STANDINGS;
+use taonet_cli_localnet::demo_chain::{DemoChain, NETUID, OnChain, VALIDATOR};
+use taonet_cli_models::engines;
 use taonet_primitives::{Uid, Weights, counted};
 use taonet_service::Shutdown;
 use taonet_speech::SentenceEmbedder;
@@ -31,19 +39,11 @@ use super::epoch::set_weights;
 use super::page::{is_interactive, show_texts};
 use super::services::Services;
 use super::{DemoArgs, Workplace, local_config, miner_key};
-use crate::commands::babelbit::runner::{connect_text, engine_client, text_leaderboard};
-use crate::context::Context;
-use crate::daemon::{demonstrate, serve_here};
-use crate::demo_chain::{DemoChain, NETUID, OnChain, VALIDATOR};
-use crate::engines;
-use crate::exit::{Classified, Failure};
-use crate::table::{decimals, table};
-use crate::tables::TEXT_STANDINGS;
 
 /// Maximum context length of the model in words: small, since there are few training texts.
 const CONTEXT_WORDS: usize = 3;
 
-pub(super) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     if args.stt.is_some() {
         return Err(Classified::error(
             Failure::Usage,

@@ -7,19 +7,18 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use taonet_babelbit_challenges::Challenge;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_models::engines;
 use taonet_speech::Recognizer as _;
 use taonet_whisper::{Model, SpeechTask, Transcriber};
-
-use crate::context::Context;
-use crate::engines;
-use crate::exit::{Classified, Failure};
 
 /// Language that the contest's recogniser understands.
 const ENGLISH: &str = "en";
 
 /// Recogniser for visitors of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Visitors {
+pub(crate) enum Visitors {
     /// Whisper base.
     Base,
     /// The embedded recogniser of the contest.
@@ -27,7 +26,7 @@ pub(super) enum Visitors {
 }
 
 /// Whisper base, whose weights are loaded at the first use, and downloaded if they are missing.
-pub(super) struct WhisperBase<'a> {
+pub(crate) struct WhisperBase<'a> {
     choice: Option<Visitors>,
     models: Option<PathBuf>,
     context: &'a Context,
@@ -36,7 +35,7 @@ pub(super) struct WhisperBase<'a> {
 
 impl<'a> WhisperBase<'a> {
     /// Selects the recogniser for visitors and the model directory.
-    pub(super) const fn new(choice: Option<Visitors>, models: Option<PathBuf>, context: &'a Context) -> Self {
+    pub(crate) const fn new(choice: Option<Visitors>, models: Option<PathBuf>, context: &'a Context) -> Self {
         Self { choice, models, context, weights: None }
     }
 
@@ -45,7 +44,7 @@ impl<'a> WhisperBase<'a> {
     ///
     /// # Errors
     /// If the embedded recogniser was selected, the weights are not available, or Whisper lacks the language.
-    pub(super) fn translator(&mut self, challenges: &[Challenge]) -> anyhow::Result<Option<Arc<Transcriber>>> {
+    pub(crate) fn translator(&mut self, challenges: &[Challenge]) -> anyhow::Result<Option<Arc<Transcriber>>> {
         let foreign = challenges.iter().find(|challenge| primary_language(challenge) != ENGLISH);
         let Some(challenge) = foreign else { return Ok(None) };
         let language = primary_language(challenge);
@@ -70,7 +69,7 @@ impl<'a> WhisperBase<'a> {
     ///
     /// # Errors
     /// If Whisper base was selected explicitly and is not available.
-    pub(super) fn visitors(&mut self) -> anyhow::Result<Option<Arc<Transcriber>>> {
+    pub(crate) fn visitors(&mut self) -> anyhow::Result<Option<Arc<Transcriber>>> {
         if self.choice == Some(Visitors::Tiny) {
             return Ok(None);
         }

@@ -3,37 +3,37 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use taonet_cli_base::table::{facts, table};
+use taonet_cli_base::tables::ACCOUNTS;
 use taonet_localnet::NodeHandle;
 use taonet_primitives::Rao;
 
 use super::record::subnets;
 use super::start::Forked;
 use super::{clock, rpc};
-use crate::table::{facts, table};
-use crate::tables::ACCOUNTS;
 
 /// An account with funds in the genesis block.
-pub(super) struct Account {
+pub(crate) struct Account {
     /// Development key such as `//Alice`; `None` for an account endowed by address.
-    pub(super) name: Option<String>,
-    pub(super) address: String,
-    pub(super) free: Rao,
+    pub(crate) name: Option<String>,
+    pub(crate) address: String,
+    pub(crate) free: Rao,
 }
 
 /// A running chain and its accounts.
-pub(super) struct Announcement<'a> {
-    pub(super) node: &'a NodeHandle,
+pub(crate) struct Announcement<'a> {
+    pub(crate) node: &'a NodeHandle,
     /// URL of the followed node, if any.
-    pub(super) follows: Option<&'a str>,
-    pub(super) directory: Option<&'a Path>,
+    pub(crate) follows: Option<&'a str>,
+    pub(crate) directory: Option<&'a Path>,
     /// The recording with which the chain began, if given.
-    pub(super) forked: Option<&'a Forked>,
-    pub(super) accounts: Vec<Account>,
+    pub(crate) forked: Option<&'a Forked>,
+    pub(crate) accounts: Vec<Account>,
 }
 
 impl Announcement<'_> {
     /// Returns the JSON startup message, the first line on standard output.
-    pub(super) fn document(&self) -> Value {
+    pub(crate) fn document(&self) -> Value {
         let url = self.node.url();
         let accounts = self
             .accounts
@@ -61,7 +61,7 @@ impl Announcement<'_> {
     }
 
     /// Returns the startup message as text.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let url = self.node.url();
         let mut node = facts();
         node.add_row(["WebSocket", &url]);

@@ -28,7 +28,7 @@ struct Pulse {
 
 /// Submits the beacon's pulses to the chain, from the newest one at the first start on; waits for ever without a `url`.
 /// A beacon that does not respond is asked again.
-pub(super) async fn relay(node: &NodeHandle, url: Option<&str>) -> Infallible {
+pub(crate) async fn relay(node: &NodeHandle, url: Option<&str>) -> Infallible {
     let Some(url) = url else { return std::future::pending().await };
     let (client, mut fetched, mut is_failing) = (Client::new(), BTreeMap::new(), false);
     loop {

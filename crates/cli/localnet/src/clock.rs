@@ -5,7 +5,7 @@ use taonet_localnet::Clock;
 
 /// Value of `--block-time`: interval, `fast`, `instant` or `manual`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BlockTime(pub(super) Clock);
+pub(crate) struct BlockTime(pub(super) Clock);
 
 impl FromStr for BlockTime {
     type Err = String;
@@ -34,7 +34,7 @@ impl FromStr for BlockTime {
 }
 
 /// Describes the clock as text.
-pub(super) fn describe(clock: Clock) -> String {
+pub(crate) fn describe(clock: Clock) -> String {
     match clock {
         Clock::Every(pause) => format!("one block every {pause:?}"),
         Clock::Fastest => "as fast as possible".to_owned(),
@@ -44,7 +44,7 @@ pub(super) fn describe(clock: Clock) -> String {
 }
 
 /// Returns the clock in the form that `--block-time` accepts.
-pub(super) fn name(clock: Clock) -> String {
+pub(crate) fn name(clock: Clock) -> String {
     match clock {
         Clock::Every(pause) => format!("{}ms", pause.as_millis()),
         Clock::Fastest => "fast".to_owned(),

@@ -10,20 +10,20 @@ use clap::Args;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use taonet_chain::Client;
+use taonet_cli_base::chain::{LOCAL, failed, parse_network};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::facts;
 use taonet_service::STOP_WITHIN;
 
 use super::data_dir::{DataArgs, Running};
 use super::rpc::{self, RpcError, control, number};
-use crate::chain::{LOCAL, failed, parse_network};
-use crate::context::Context;
-use crate::table::facts;
 
 /// Polling interval while the process shuts down.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Arguments that select the localnet to control
 #[derive(Debug, Args)]
-pub(super) struct TargetArgs {
+pub(crate) struct TargetArgs {
     #[command(flatten)]
     data: DataArgs,
     /// URL of the node, instead of the one recorded in the data directory
@@ -33,7 +33,7 @@ pub(super) struct TargetArgs {
 
 /// Produce blocks immediately
 #[derive(Debug, Args)]
-pub(super) struct MineArgs {
+pub(crate) struct MineArgs {
     /// Number of blocks
     #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     blocks: u32,
@@ -43,7 +43,7 @@ pub(super) struct MineArgs {
 
 /// Produce blocks up to and including the next epoch of a subnet
 #[derive(Debug, Args)]
-pub(super) struct EpochArgs {
+pub(crate) struct EpochArgs {
     /// Netuid of the subnet
     netuid: u16,
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub(super) struct EpochArgs {
 
 /// Save a snapshot of the running chain to a file
 #[derive(Debug, Args)]
-pub(super) struct SaveArgs {
+pub(crate) struct SaveArgs {
     /// Output file
     file: PathBuf,
     #[command(flatten)]
@@ -61,7 +61,7 @@ pub(super) struct SaveArgs {
 
 impl TargetArgs {
     /// Returns the URL of the node: from `--network`, the data directory, or the default.
-    pub(super) fn url(&self) -> anyhow::Result<String> {
+    pub(crate) fn url(&self) -> anyhow::Result<String> {
         let named = match &self.network {
             Some(network) => network,
             None => match Running::read(&self.data.directory())? {
@@ -75,14 +75,14 @@ impl TargetArgs {
 }
 
 /// Connects to a localnet that has control methods; also returns its URL.
-pub(super) async fn connect(target: &TargetArgs) -> anyhow::Result<(String, Client)> {
+pub(crate) async fn connect(target: &TargetArgs) -> anyhow::Result<(String, Client)> {
     let url = target.url()?;
     control(&url, "dev_status", json!([])).await?;
     let chain = Client::connect(&parse_network(&url)?).await.map_err(failed)?;
     Ok((url, chain))
 }
 
-pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
     let url = args.url()?;
     let request = async { rpc::call(&url, "dev_status", json!([])).await.map_err(|error| error.into_error(&url)) };
     let status = context.block_on(request)?;
@@ -137,15 +137,15 @@ fn following(leader: &Value) -> String {
     }
 }
 
-pub(super) fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-pub(super) fn mine(args: &MineArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn mine(args: &MineArgs, context: &Context) -> anyhow::Result<()> {
     produce("dev_mine", json!([args.blocks]), &args.target, context)
 }
 
-pub(super) fn to_epoch(args: &EpochArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn to_epoch(args: &EpochArgs, context: &Context) -> anyhow::Result<()> {
     produce("dev_epoch", json!([args.netuid]), &args.target, context)
 }
 
@@ -157,7 +157,7 @@ fn produce(method: &str, params: Value, target: &TargetArgs, context: &Context) 
     context.print(&format!("block {} {}", number(&block, "number")?, text(&block["hash"])))
 }
 
-pub(super) fn save(args: &SaveArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn save(args: &SaveArgs, context: &Context) -> anyhow::Result<()> {
     // The node writes the file, and may have another working directory.
     let file = std::path::absolute(&args.file).context("the current directory no longer exists")?;
     context.block_on(async { control(&args.target.url()?, "dev_snapshot", json!([file])).await })?;
@@ -167,7 +167,7 @@ pub(super) fn save(args: &SaveArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&format!("snapshot saved to {}", file.display()))
 }
 
-pub(super) fn stop(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn stop(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
     let url = args.url()?;
     context.block_on(stop_at(&url, &args.data.directory()))?;
     if context.json {
@@ -177,7 +177,7 @@ pub(super) fn stop(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Requests shutdown and waits until the node has stopped.
-pub(super) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
+pub(crate) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
     match rpc::call(url, "dev_stop", json!([])).await {
         Ok(_) => {}
         // Control methods are disabled beyond loopback; the data directory shows that the process is ours.

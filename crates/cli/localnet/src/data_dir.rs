@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 use taonet_service::{Access, atomic_write};
 
 /// Database file, which holds all state of a data directory.
-pub(super) const DATABASE: &str = "chain.redb";
+pub(crate) const DATABASE: &str = "chain.redb";
 /// File that records the process running the chain of a data directory.
 const RUNNING: &str = "running.json";
 
 /// Argument that selects the data directory
 #[derive(Debug, Args)]
-pub(super) struct DataArgs {
+pub(crate) struct DataArgs {
     /// Data directory of the chain [default: taonet/localnet in the user's state directory]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
 impl DataArgs {
-    pub(super) fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| {
             let state = dirs::state_dir().or_else(dirs::data_local_dir).unwrap_or_else(std::env::temp_dir);
             state.join("taonet").join("localnet")
@@ -33,14 +33,14 @@ impl DataArgs {
 
 /// Record of the process that runs a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Running {
-    pub(super) pid: u32,
-    pub(super) url: String,
+pub(crate) struct Running {
+    pub(crate) pid: u32,
+    pub(crate) url: String,
 }
 
 impl Running {
     /// Reads the record; `None` if no process is recorded.
-    pub(super) fn read(directory: &Path) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn read(directory: &Path) -> anyhow::Result<Option<Self>> {
         let file = directory.join(RUNNING);
         match fs::read(&file) {
             Ok(bytes) => {
@@ -53,12 +53,12 @@ impl Running {
     }
 
     /// Removes the record of a process that no longer runs.
-    pub(super) fn remove(directory: &Path) -> io::Result<()> {
+    pub(crate) fn remove(directory: &Path) -> io::Result<()> {
         fs::remove_file(directory.join(RUNNING))
     }
 
     /// Records that this process runs the chain, until the guard is dropped.
-    pub(super) fn record(&self, directory: &Path) -> anyhow::Result<RecordGuard> {
+    pub(crate) fn record(&self, directory: &Path) -> anyhow::Result<RecordGuard> {
         let file = directory.join(RUNNING);
         let bytes = serde_json::to_vec(self).context("cannot serialise the process record")?;
         atomic_write(&file, &bytes, Access::Everyone).with_context(|| format!("cannot write {}", file.display()))?;
@@ -67,7 +67,7 @@ impl Running {
 }
 
 /// Guard that removes the record on drop.
-pub(super) struct RecordGuard(PathBuf);
+pub(crate) struct RecordGuard(PathBuf);
 
 impl Drop for RecordGuard {
     fn drop(&mut self) {

@@ -8,18 +8,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use taonet_chain::weights::{quantise, within_limits};
 use taonet_chain::{At, Call, Chain as _, Client, Detail, Follow, Network, WeightRow, calls};
+use taonet_cli_base::endpoint::version;
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
 use taonet_primitives::{MechId, NetUid, Rao, Uid, Weights};
 use taonet_validator::{EpochError, EpochReport};
 use taonet_wallet::Keypair;
 
-use crate::commands::serve_axon::version;
-
 /// Babelbit's netuid, the same as on the main network. The demonstrations of other subnets also use this subnet: only
 /// it is started at genesis, and it does not require commit-reveal.
-pub(crate) const NETUID: NetUid = NetUid(59);
+pub const NETUID: NetUid = NetUid(59);
 /// The key of a demonstration's validator: a public development key.
-pub(crate) const VALIDATOR: &str = "//Alice";
+pub const VALIDATOR: &str = "//Alice";
 /// Block time; much shorter than the main network's 12 s.
 const BLOCK_TIME: Duration = Duration::from_millis(50);
 /// Number of newest blocks whose headers and bodies are kept in memory: those of ten minutes.
@@ -31,10 +30,10 @@ const COLDKEY: &str = "//Alice";
 /// Stake of the validator.
 const STAKE: Rao = Rao::new(1_000_000_000_000);
 /// Placeholder address for this machine, since the chain rejects loopback addresses.
-pub(crate) const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// An in-memory chain that ends with the demonstration.
-pub(crate) struct DemoChain {
+pub struct DemoChain {
     node: NodeHandle,
     client: Arc<Client>,
     coldkey: Keypair,
@@ -43,15 +42,15 @@ pub(crate) struct DemoChain {
 
 /// A miner's state on the chain after the epoch.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct OnChain {
+pub struct OnChain {
     /// Weight that the validator submitted, in parts of 65535.
-    pub(crate) weight_submitted: u16,
+    pub weight_submitted: u16,
     /// Weight stored on the chain, in parts of 65535.
-    pub(crate) weight_stored: u16,
+    pub weight_stored: u16,
     /// Share of the miners' emission.
-    pub(crate) incentive: f64,
+    pub incentive: f64,
     /// Emission in the epoch, in rao of alpha (10⁻⁹).
-    pub(crate) emission: u64,
+    pub emission: u64,
 }
 
 /// Returns the configuration of a demonstration's node.
@@ -64,7 +63,7 @@ fn node_config() -> anyhow::Result<NodeConfig> {
 
 impl DemoChain {
     /// Starts a chain and sets up the validator with stake and a permit.
-    pub(crate) async fn start(validator: Keypair) -> anyhow::Result<Self> {
+    pub async fn start(validator: Keypair) -> anyhow::Result<Self> {
         let node = Node::start(node_config()?).await.context("cannot start the demonstration's chain")?;
         let client = Arc::new(Client::connect(&node.url().parse()?).await?);
         let chain = Self { node, client, coldkey: Keypair::from_uri(COLDKEY)?, validator };
@@ -77,30 +76,30 @@ impl DemoChain {
     }
 
     /// Registers a miner and publishes its endpoint.
-    pub(crate) async fn register(&self, miner: &Keypair, port: u16) -> anyhow::Result<()> {
+    pub async fn register(&self, miner: &Keypair, port: u16) -> anyhow::Result<()> {
         self.send(calls::burned_register(NETUID, miner.hotkey()), &self.coldkey).await?;
         let address = SocketAddr::new(IpAddr::V4(ANNOUNCED), port);
         self.send(calls::serve_axon(NETUID, version(), address), miner).await
     }
 
     /// Returns the network that consists of the chain's node.
-    pub(crate) fn network(&self) -> anyhow::Result<Network> {
+    pub fn network(&self) -> anyhow::Result<Network> {
         Ok(self.node.url().parse()?)
     }
 
     /// Returns the chain client that the subtensor gateway uses.
-    pub(crate) fn client(&self) -> Arc<Client> {
+    pub fn client(&self) -> Arc<Client> {
         Arc::clone(&self.client)
     }
 
     /// Advances past the end of the subnet's epoch, which grants permits and distributes emission.
-    pub(crate) async fn pass_epoch(&self) -> anyhow::Result<()> {
+    pub async fn pass_epoch(&self) -> anyhow::Result<()> {
         self.node.mine_to_epoch(NETUID.0).await?;
         Ok(())
     }
 
     /// Returns the on-chain state of every neuron, together with the submitted `weights`.
-    pub(crate) async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
+    pub async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
         let head = self.client.head().await?;
         let rules = self.client.weight_rules(NETUID, head.into()).await?;
         let shares: Vec<_> = weights.uids.iter().copied().zip(weights.weights.iter().copied()).collect();
@@ -120,7 +119,7 @@ impl DemoChain {
     }
 
     /// Shuts the chain down.
-    pub(crate) async fn stop(self) {
+    pub async fn stop(self) {
         self.node.stop().await;
     }
 
@@ -135,7 +134,7 @@ impl DemoChain {
 
 /// Submits weights until the chain accepts them. On a busy machine the short blocks of a demonstration's chain may outrun
 /// a submission, which then expires.
-pub(crate) async fn submit_weights(
+pub async fn submit_weights(
     mut submit: impl AsyncFnMut() -> Result<EpochReport, EpochError>,
 ) -> anyhow::Result<EpochReport> {
     let mut epoch = submit().await?;

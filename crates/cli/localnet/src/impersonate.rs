@@ -6,17 +6,17 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Client};
+use taonet_cli_base::chain::{Account, failed, impersonated};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::{BlockNumber, ExtrinsicHash};
 
 use super::control::{TargetArgs, connect};
 use super::rpc::{control, number};
-use crate::chain::{Account, failed, impersonated};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 
 /// Make a call as any account, without its key
 #[derive(Debug, Args)]
-pub(super) struct AsArgs {
+pub(crate) struct AsArgs {
     /// SS58 address of the account, or a development key such as //Bob
     account: Account,
     /// Name of the call, such as Balances.transfer_keep_alive
@@ -32,7 +32,7 @@ pub(super) struct AsArgs {
     target: TargetArgs,
 }
 
-pub(super) fn run(args: &AsArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn run(args: &AsArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let (url, chain) = connect(&args.target).await?;
         let call = args.call(&chain).await?;

@@ -1,10 +1,39 @@
-//! `tao localnet …`: a development chain on this machine.
+//! `tao localnet …`: a development chain on this machine; and the chain of the demonstrations.
+//!
+//! The chain is the library `taonet-localnet`. This crate starts it as a daemon with a state
+//! directory, controls a running one through its development methods, and records the state of
+//! subnets of another network for a fork.
+//!
+//! - `start` runs the chain; `data_dir`, `clock`, `beacon` and `announce` have its options and what
+//!   it prints.
+//! - `rpc` calls the development methods of a running chain, for `control`, `time`, `impersonate`,
+//!   `set_storage` and `named` (snapshots); `reset` deletes state and loads snapshot files.
+//! - `record` writes the recording that `--fork` starts from.
+//!
+//! [`demo_chain::DemoChain`] is a chain in memory with short blocks, on which the demonstrations of
+//! all subnets register their miners, submit weights and pay an epoch's emission;
+//! [`workplace::Workplace`] is the directory that a demonstration writes to, kept or temporary.
+//! They are here so that no other crate of commands builds the chain.
+//!
+//! The commands work on development chains only: the methods that they call exist nowhere else.
+//! docs/localnet.md is the guide, with the JSON keys of every command.
+//!
+//! Each module of a command has its arguments with their help, and functions that run it; the tests
+//! of the whole commands are in tests/e2e.
+//!
+//! Uses `taonet-chain`, `taonet-cli-base`, `taonet-doctor`, `taonet-localnet`,
+//! `taonet-localnet-recording`, `taonet-localnet-runtime`, `taonet-primitives`, `taonet-service`,
+//! `taonet-validator` and `taonet-wallet`. Used by `taonet-cli`, `taonet-cli-demo`,
+//! `taonet-cli-nineteen`, `taonet-cli-prompting` and `taonet-cli-proof`.
+
+#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
 
 mod announce;
 mod beacon;
 mod clock;
 mod control;
 mod data_dir;
+pub mod demo_chain;
 mod impersonate;
 mod named;
 mod record;
@@ -13,12 +42,12 @@ mod rpc;
 mod set_storage;
 mod start;
 mod time;
+pub mod workplace;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-
-use crate::context::Context;
+use taonet_cli_base::context::Context;
 
 /// Run and control a development chain on this machine.
 ///
@@ -27,7 +56,7 @@ use crate::context::Context;
 /// stored in a directory, and the next start resumes from it.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct LocalnetArgs {
+pub struct LocalnetArgs {
     #[command(flatten)]
     start: start::StartArgs,
     #[command(subcommand)]
@@ -86,7 +115,8 @@ struct LoadArgs {
     data: data_dir::DataArgs,
 }
 
-pub(crate) fn run(args: &LocalnetArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao localnet`.
+pub fn run(args: &LocalnetArgs, context: &Context) -> anyhow::Result<()> {
     match &args.command {
         None => start::run(&args.start, context),
         Some(Command::Start(args)) => start::run(args, context),

@@ -4,23 +4,23 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::LOCALNET_SNAPSHOTS;
 
 use super::control::{TargetArgs, text};
 use super::rpc::{control, number};
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::LOCALNET_SNAPSHOTS;
 
 /// Arguments that select a named snapshot
 #[derive(Debug, Args)]
-pub(super) struct NameArgs {
+pub(crate) struct NameArgs {
     /// Name of the snapshot
     name: String,
     #[command(flatten)]
     target: TargetArgs,
 }
 
-pub(super) fn take(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn take(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
     let taken = call("dev_takeSnapshot", args, context)?;
     if context.json {
         return context.print_json(&snapshot(&taken));
@@ -28,7 +28,7 @@ pub(super) fn take(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&format!("snapshot {} of block {} {}", args.name, number(&taken, "number")?, text(&taken["hash"])))
 }
 
-pub(super) fn list(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn list(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
     let listed = context.block_on(async { control(&args.url()?, "dev_listSnapshots", json!([])).await })?;
     let listed = listed.as_array().map(Vec::as_slice).unwrap_or_default();
     if context.json {
@@ -45,7 +45,7 @@ pub(super) fn list(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&rows.to_string())
 }
 
-pub(super) fn revert(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn revert(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
     let block = call("dev_revertSnapshot", args, context)?;
     if context.json {
         let block = json!({ "number": block["number"], "hash": block["hash"] });
@@ -54,7 +54,7 @@ pub(super) fn revert(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&format!("reverted to block {} {}", number(&block, "number")?, text(&block["hash"])))
 }
 
-pub(super) fn forget(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn forget(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
     call("dev_dropSnapshot", args, context)?;
     if context.json {
         return context.print_json(&json!({ "name": args.name, "dropped": true }));

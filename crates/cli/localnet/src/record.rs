@@ -10,13 +10,12 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use taonet_chain::{At, ChainError, Client, Network, RawState};
+use taonet_cli_base::chain::{failed, parse_at};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_localnet_recording::{LeftOut, Origin, RecordError, Source, record};
 use taonet_primitives::BlockHash;
 use taonet_service::{Access, atomic_write_with};
-
-use crate::chain::{failed, parse_at};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 
 /// Number of storage keys per request.
 const PAGE: usize = 500;
@@ -25,7 +24,7 @@ const CONCURRENT: usize = 16;
 
 /// Record the state of subnets from another node
 #[derive(Debug, Args)]
-pub(super) struct RecordArgs {
+pub(crate) struct RecordArgs {
     /// Node: its URL, or finney, test, archive or local
     #[arg(value_name = "URL")]
     node: String,
@@ -40,7 +39,7 @@ pub(super) struct RecordArgs {
     block: Option<At>,
 }
 
-pub(super) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
     let file = args.output.display();
     if args.output.exists() {
         bail!("{file} already exists\nhint: choose another name, or remove the file");
@@ -92,7 +91,7 @@ pub(super) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Names the items that were left out, by reason, on standard error.
-pub(super) fn say_left_out(left_out: &[LeftOut], context: &Context) {
+pub(crate) fn say_left_out(left_out: &[LeftOut], context: &Context) {
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for left in left_out {
         reasons.entry(&left.reason).or_default().push(&left.item);
@@ -103,7 +102,7 @@ pub(super) fn say_left_out(left_out: &[LeftOut], context: &Context) {
 }
 
 /// Names subnets, such as `subnets 18 and 59`.
-pub(super) fn subnets(netuids: &[u16]) -> String {
+pub(crate) fn subnets(netuids: &[u16]) -> String {
     let netuids: Vec<String> = netuids.iter().map(ToString::to_string).collect();
     match netuids.split_last() {
         Some((last, [])) => format!("subnet {last}"),

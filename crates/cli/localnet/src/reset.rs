@@ -7,16 +7,16 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::prompt;
 
 use super::control::stop_at;
 use super::data_dir::{DATABASE, DataArgs, Running};
 use super::rpc;
-use crate::context::Context;
-use crate::prompt;
 
 /// Stop the chain and delete its state
 #[derive(Debug, Args)]
-pub(super) struct ResetArgs {
+pub(crate) struct ResetArgs {
     /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
@@ -24,7 +24,7 @@ pub(super) struct ResetArgs {
     data: DataArgs,
 }
 
-pub(super) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
     let directory = args.data.directory();
     let database = directory.join(DATABASE);
     if !database.exists() {
@@ -47,7 +47,7 @@ fn report(removed: bool, directory: &Path, context: &Context) -> anyhow::Result<
     context.print(&format!("{what} {}", directory.display()))
 }
 
-pub(super) fn load(file: &Path, data: &DataArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn load(file: &Path, data: &DataArgs, context: &Context) -> anyhow::Result<()> {
     let directory = data.directory();
     if let Some(running) = context.block_on(running(&directory))? {
         bail!(

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::innermost_cause;
-
-use crate::exit::{Classified, Failure};
 
 /// Connection timeout. Responses have no timeout, since producing many blocks can take long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,7 +17,7 @@ const METHOD_NOT_FOUND: i64 = -32_601;
 
 /// Why a control method failed.
 #[derive(Debug)]
-pub(super) enum RpcError {
+pub(crate) enum RpcError {
     /// No process listens at the address.
     NotRunning(reqwest::Error),
     /// The request timed out.
@@ -30,7 +29,7 @@ pub(super) enum RpcError {
 }
 
 /// Calls a method that returns immediately, over HTTP on the port of a `ws://` URL.
-pub(super) async fn call(url: &str, method: &str, params: Value) -> Result<Value, RpcError> {
+pub(crate) async fn call(url: &str, method: &str, params: Value) -> Result<Value, RpcError> {
     send(url, method, params, Some(RESPONSE_TIMEOUT)).await
 }
 
@@ -58,17 +57,17 @@ async fn send(url: &str, method: &str, params: Value, within: Option<Duration>) 
 }
 
 /// Calls a control method that can take long, such as producing many blocks, without a response timeout.
-pub(super) async fn control(url: &str, method: &str, params: Value) -> anyhow::Result<Value> {
+pub(crate) async fn control(url: &str, method: &str, params: Value) -> anyhow::Result<Value> {
     send(url, method, params, None).await.map_err(|error| error.into_error(url))
 }
 
 /// Converts the WebSocket URL of a node to its HTTP URL.
-pub(super) fn http(url: &str) -> String {
+pub(crate) fn http(url: &str) -> String {
     url.strip_prefix("ws").map_or_else(|| url.to_owned(), |rest| format!("http{rest}"))
 }
 
 impl RpcError {
-    pub(super) fn into_error(self, url: &str) -> anyhow::Error {
+    pub(crate) fn into_error(self, url: &str) -> anyhow::Error {
         match self {
             Self::NotRunning(error) => {
                 let text = format!(
@@ -91,7 +90,7 @@ impl RpcError {
 }
 
 /// Reads a number from a response.
-pub(super) fn number(answer: &Value, field: &str) -> anyhow::Result<u64> {
+pub(crate) fn number(answer: &Value, field: &str) -> anyhow::Result<u64> {
     answer[field].as_u64().with_context(|| {
         format!(
             "the localnet's response lacks {field}\nhint: the localnet may have \

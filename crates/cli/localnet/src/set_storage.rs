@@ -4,16 +4,16 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use taonet_cli_base::chain::{argument, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 
 use super::control::{TargetArgs, connect, text};
 use super::rpc::{control, number};
-use crate::chain::{argument, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 
 /// Set a storage item of the chain
 #[derive(Debug, Args)]
-pub(super) struct SetStorageArgs {
+pub(crate) struct SetStorageArgs {
     /// Storage item, such as SubtensorModule.Tempo
     #[arg(value_name = "PALLET.ITEM")]
     item: String,
@@ -27,7 +27,7 @@ pub(super) struct SetStorageArgs {
     target: TargetArgs,
 }
 
-pub(super) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()> {
     let usage = |text: String| Classified::error(Failure::Usage, text);
     let (pallet, item) = args
         .item

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use taonet_chain::NodeUrl;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::serve_metrics;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_localnet::{FollowError, History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
 use taonet_localnet_recording::{Fork, Recording};
@@ -19,17 +23,13 @@ use super::beacon::relay;
 use super::clock::BlockTime;
 use super::data_dir::{DATABASE, DataArgs, Running};
 use super::record::say_left_out;
-use crate::context::Context;
-use crate::daemon::serve_metrics;
-use crate::exit::{Classified, Failure};
-use crate::preflight;
 
 /// Variable for an endowed account, as in reference builds.
 const ENDOWED: &str = "BT_DEFAULT_TOKEN_WALLET";
 
 /// Start the chain
 #[derive(Debug, Args)]
-pub(super) struct StartArgs {
+pub(crate) struct StartArgs {
     /// Block time: an interval such as 12s or 250ms, `fast` (as fast as possible), `instant` (a block per submission) or
     /// `manual` (on demand) [default: the chain's last one, 250ms for a new chain]
     #[arg(long, value_name = "TIME")]
@@ -96,7 +96,7 @@ pub(super) struct StartArgs {
     metrics: Option<SocketAddr>,
 }
 
-pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = serve_metrics("localnet", args.metrics, &shutdown).await?;
@@ -239,9 +239,9 @@ impl From<Genesis> for Preset {
 }
 
 /// A recording, and what the chain took from it.
-pub(super) struct Forked {
-    pub(super) recording: Recording,
-    pub(super) fork: Fork,
+pub(crate) struct Forked {
+    pub(crate) recording: Recording,
+    pub(crate) fork: Fork,
 }
 
 /// Checks the URL of the node to follow.

@@ -5,14 +5,14 @@ use std::time::Duration;
 use clap::Args;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde_json::json;
+use taonet_cli_base::context::Context;
 
 use super::control::TargetArgs;
 use super::rpc::{control, number};
-use crate::context::Context;
 
 /// Add to the timestamps of the following blocks
 #[derive(Debug, Args)]
-pub(super) struct AdvanceArgs {
+pub(crate) struct AdvanceArgs {
     /// Duration, such as 7d, 12h or 1h30m
     #[arg(value_parser = duration)]
     duration: Duration,
@@ -20,7 +20,7 @@ pub(super) struct AdvanceArgs {
     target: TargetArgs,
 }
 
-pub(super) fn advance(args: &AdvanceArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn advance(args: &AdvanceArgs, context: &Context) -> anyhow::Result<()> {
     let params = json!([u64::try_from(args.duration.as_millis()).unwrap_or(u64::MAX)]);
     let answer = context.block_on(async { control(&args.target.url()?, "dev_advance", params).await })?;
     let millis = number(&answer, "time")?;
@@ -42,7 +42,7 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Parses a time since 1970, and returns it in milliseconds since the Unix epoch.
-pub(super) fn instant(text: &str) -> Result<u64, &'static str> {
+pub(crate) fn instant(text: &str) -> Result<u64, &'static str> {
     let time: Timestamp = text.parse().map_err(|_| "expected a time such as 2026-01-31T12:00:00Z")?;
     u64::try_from(time.as_millisecond()).map_err(|_| "expected a time since 1970")
 }

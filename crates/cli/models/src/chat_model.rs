@@ -2,30 +2,30 @@
 
 use std::path::{Path, PathBuf};
 
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_lm::LanguageModel;
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, SMOLLM2_135M_INSTRUCT};
 
 use crate::engines;
-use crate::exit::{Classified, Failure};
 use crate::settings;
 
 /// The model that demonstrations serve if it is installed.
-pub(crate) const CHAT_MODEL: &ModelSpec = &SMOLLM2_135M_INSTRUCT;
+pub const CHAT_MODEL: &ModelSpec = &SMOLLM2_135M_INSTRUCT;
 
 /// Loads a model: a directory, a GGUF file, or an installed model by its name in `tao models list`. `name` is its name in
 /// requests.
-pub(crate) fn load(name: &str, source: &Path) -> anyhow::Result<LanguageModel> {
+pub fn load(name: &str, source: &Path) -> anyhow::Result<LanguageModel> {
     Ok(LanguageModel::open(name, &located(source)?)?)
 }
 
 /// Returns the name of a model, without its directory and the suffix of its file.
-pub(crate) fn name_of(source: &Path) -> String {
+pub fn name_of(source: &Path) -> String {
     let name = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy();
     name.strip_suffix(".gguf").unwrap_or(&name).to_owned()
 }
 
 /// Returns the name of [`CHAT_MODEL`] for [`load`] if it is installed.
-pub(crate) fn installed_chat_model() -> anyhow::Result<Option<PathBuf>> {
+pub fn installed_chat_model() -> anyhow::Result<Option<PathBuf>> {
     match store()?.locate(CHAT_MODEL) {
         Ok(_) => Ok(Some(CHAT_MODEL.name.into())),
         Err(ModelError::Missing { .. }) => Ok(None),
@@ -47,7 +47,7 @@ fn located(source: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Returns the directories with models.
-pub(crate) fn store() -> anyhow::Result<ModelStore> {
+pub fn store() -> anyhow::Result<ModelStore> {
     Ok(ModelStore::new(settings::load_only(&["BB_MODELS_DIR"])?.models_dir))
 }
 

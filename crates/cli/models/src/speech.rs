@@ -12,6 +12,10 @@ use std::thread;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::table::matrix;
+use taonet_cli_base::tables::similarities;
 use taonet_primitives::{SampleRate, Transcript, counted};
 use taonet_service::{Access, atomic_write};
 use taonet_speech::{
@@ -19,15 +23,13 @@ use taonet_speech::{
 };
 use taonet_whisper::SpeechTask;
 
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::table::matrix;
-use crate::tables::similarities;
+use crate::engines;
+use crate::settings;
 use crate::voice::VoiceName;
-use crate::{engines, settings};
 
+/// The commands of `tao speech`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Transcribe or translate WAV files, on all cores; results are in the order of the files
     Transcribe(Transcribe),
     /// Embed sentences and print the cosine similarity of each pair
@@ -70,8 +72,9 @@ pub(crate) enum Command {
     },
 }
 
+/// Arguments of `tao speech transcribe`
 #[derive(Debug, Args)]
-pub(crate) struct Transcribe {
+pub struct Transcribe {
     /// WAV files to transcribe
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -101,7 +104,8 @@ impl From<Task> for SpeechTask {
     }
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao speech`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Transcribe(args) => transcribe(args, context),
         Command::Embed { texts, models } => embed(texts, models.clone(), context),

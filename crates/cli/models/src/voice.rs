@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::with_causes;
 use taonet_speech::models::{ModelSpec, ModelStore};
 use taonet_speech::{Espeak, Synthesizer, Voice};
 use taonet_voice::{PiperVoice, VoiceError};
-
-use crate::exit::{Classified, Failure};
 
 /// Prefix of the names of Piper's voices.
 const PIPER: &str = "piper:";
@@ -21,7 +20,7 @@ const NEURAL: &str = "en_US-joe-medium";
 
 /// A voice by its name on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum VoiceName {
+pub enum VoiceName {
     /// A voice of espeak-ng, such as `en-gb`.
     Espeak(String),
     /// A voice of Piper: the path of its `.onnx` file, or the name of a published model.
@@ -44,7 +43,7 @@ impl VoiceName {
     ///
     /// # Errors
     /// If the voice is not installed or unusable, or if the rate is out of range.
-    pub(crate) fn load_speech(&self, words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Speech> {
+    pub fn load_speech(&self, words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Speech> {
         let (Self::Espeak(name) | Self::Piper(name)) = self;
         let voice = Voice { name: name.clone(), words_per_minute, pitch: 50 };
         match self {
@@ -61,15 +60,17 @@ impl VoiceName {
     }
 
     /// Whether the voice is neural: computed in this process, which takes much longer than a voice of espeak-ng.
-    pub(crate) const fn is_neural(&self) -> bool {
+    pub const fn is_neural(&self) -> bool {
         matches!(self, Self::Piper(_))
     }
 }
 
 /// A synthesiser, and the voice with which it speaks.
-pub(crate) struct Speech {
-    pub(crate) synthesizer: Arc<dyn Synthesizer>,
-    pub(crate) voice: Voice,
+pub struct Speech {
+    /// The synthesiser.
+    pub synthesizer: Arc<dyn Synthesizer>,
+    /// The voice.
+    pub voice: Voice,
 }
 
 impl Speech {
@@ -78,7 +79,7 @@ impl Speech {
     ///
     /// # Errors
     /// If espeak-ng is missing or fails.
-    pub(crate) fn installed(words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Option<Self>> {
+    pub fn installed(words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Option<Self>> {
         let Ok(path) = published(NEURAL, models) else { return Ok(None) };
         let voice = Voice { name: NEURAL.to_owned(), words_per_minute, pitch: 50 };
         Ok(Some(Self { synthesizer: Arc::new(open(&path)?), voice }))

@@ -7,19 +7,19 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Chain as _, Client, calls};
+use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, failed};
+use taonet_cli_base::context::Context;
 use taonet_nineteen_store::StoreError;
 use taonet_primitives::{AccountId, Rao, counted};
 
 use super::database::DatabaseArgs;
-use crate::chain::{ColdkeyArgs, Plan, TxArgs, failed};
-use crate::context::Context;
 
 /// Maximum number of addresses in one extrinsic, whose fee and weight grow with it.
 const ADDRESSES: usize = 100;
 
 /// Collect the TAO of all deposit addresses in the account of --topup-account
 #[derive(Debug, Args)]
-pub(crate) struct CollectArgs {
+pub struct CollectArgs {
     /// The validator's --state directory; not needed with PostgreSQL
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,

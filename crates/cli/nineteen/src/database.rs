@@ -4,21 +4,20 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::settings;
 use taonet_nineteen_store::Store;
 
-use crate::exit::{Classified, Failure};
-use crate::settings;
-
 #[derive(Debug, Args)]
-pub(super) struct DatabaseArgs {
+pub(crate) struct DatabaseArgs {
     /// PostgreSQL database, postgres://…; prefer DATABASE_URL, which other users cannot see [default: SQLite in --state]
     #[arg(long, value_name = "URL", global = true)]
-    pub(super) database: Option<String>,
+    pub(crate) database: Option<String>,
 }
 
 impl DatabaseArgs {
     /// Opens the database: PostgreSQL if --database or DATABASE_URL names one, otherwise SQLite in `directory`.
-    pub(super) async fn open(&self, directory: Option<&Path>) -> anyhow::Result<Store> {
+    pub(crate) async fn open(&self, directory: Option<&Path>) -> anyhow::Result<Store> {
         if let Some(url) = self.url()? {
             if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
                 let message = "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE\nhint: for \
@@ -32,7 +31,7 @@ impl DatabaseArgs {
     }
 
     /// Opens a database that a validator has created: like [`Self::open`], but fails if `directory` has no database.
-    pub(super) async fn open_existing(&self, directory: Option<&Path>) -> anyhow::Result<Store> {
+    pub(crate) async fn open_existing(&self, directory: Option<&Path>) -> anyhow::Result<Store> {
         let missing = directory.filter(|directory| !Store::exists(directory));
         if let Some(directory) = missing
             && self.url()?.is_none()
@@ -47,7 +46,7 @@ impl DatabaseArgs {
     }
 
     /// Opens the PostgreSQL database that --database or DATABASE_URL names.
-    pub(super) async fn open_shared(&self) -> anyhow::Result<Store> {
+    pub(crate) async fn open_shared(&self) -> anyhow::Result<Store> {
         if self.url()?.is_none() {
             let message = "DATABASE_URL is not set\nhint: DATABASE_URL=postgres://USER:PASSWORD@HOST/DATABASE, the \
                            database of the validator";

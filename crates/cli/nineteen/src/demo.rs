@@ -13,6 +13,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::serve_here;
+use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, submit_weights};
+use taonet_cli_localnet::workplace::Workplace;
 use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_control::{ControlSettings, MarketFile, Nineteen, References, market_report};
@@ -24,10 +28,6 @@ use taonet_service::{Shutdown, system_clock, unix_time};
 use taonet_wallet::Keypair;
 
 use super::operation::{Operation, OperationSettings, RunningOperation, validator_settings, weights_loop};
-use crate::commands::demo::Workplace;
-use crate::context::Context;
-use crate::daemon::serve_here;
-use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, submit_weights};
 use goods::Goods;
 use load::Buyer;
 use miners::DemoMiner;
@@ -44,7 +44,7 @@ const TEMPO: u32 = 360;
 
 /// Run a market on this machine: a chain, five miners, and a validator that tests and scores them
 #[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
+pub struct DemoArgs {
     /// Exit after one round of periods
     #[arg(long)]
     once: bool,

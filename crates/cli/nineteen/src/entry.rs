@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{Daemon, MetricsArgs};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_query::{Market, ProcessRole, Recorder, Workers};
@@ -12,12 +14,10 @@ use taonet_service::{Shutdown, system_clock};
 use super::operation::follow;
 use super::shared::{SharedArgs, WebhookArgs};
 use super::tokenizers;
-use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs};
 
 /// Serve a validator's buyers, and pass their requests to query workers
 #[derive(Debug, Args)]
-pub(crate) struct EntryArgs {
+pub struct EntryArgs {
     #[command(flatten)]
     shared: SharedArgs,
     /// Listen address of the buyers' API

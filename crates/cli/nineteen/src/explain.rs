@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::{Rows, facts, wrapped};
 use taonet_nineteen_control::{MarketFile, MarketReport, MarketState, TaskReport};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_store::PeriodId;
@@ -11,12 +13,10 @@ use taonet_primitives::{Uid, counted};
 
 use super::database::DatabaseArgs;
 use super::keys::now_ms;
-use crate::context::Context;
-use crate::table::{Rows, facts, wrapped};
 
 /// Show how each weight is computed
 #[derive(Debug, Args)]
-pub(crate) struct ExplainArgs {
+pub struct ExplainArgs {
     /// The validator's --state directory; not needed with PostgreSQL
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,

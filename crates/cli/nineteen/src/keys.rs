@@ -8,6 +8,11 @@ use clap::{Args, Subcommand};
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use rand::RngCore as _;
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::{API_KEYS, INVOICE, USAGE};
 use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_nineteen_store::{ApiKey, KeyTerms, MAX_CREDITS, Month, Store, usage_csv};
 use taonet_primitives::counted;
@@ -16,18 +21,13 @@ use taonet_service::unix_time;
 use super::database::DatabaseArgs;
 use super::teams::{TeamArgs, team, teams};
 use super::topups::{AssignArgs, DepositsArgs, assign, deposits, topup};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::printable::printable;
-use crate::table::table;
-use crate::tables::{API_KEYS, INVOICE, USAGE};
 
 /// Maximum length of a key's name, in characters.
 const NAME_LENGTH: usize = 64;
 
 /// Manage buyers' API keys and credits
 #[derive(Debug, Args)]
-pub(crate) struct KeysArgs {
+pub struct KeysArgs {
     #[command(subcommand)]
     command: Command,
     /// The validator's --state directory; not needed with PostgreSQL
@@ -202,10 +202,10 @@ struct InvoiceArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct KeyArg {
+pub(crate) struct KeyArg {
     /// Key ID, as in sk-tao-ID-SECRET
     #[arg(value_name = "KEY_ID")]
-    pub(super) id: String,
+    pub(crate) id: String,
 }
 
 pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
@@ -231,17 +231,17 @@ pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Returns the current Unix time in milliseconds.
-pub(super) fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     i64::try_from(unix_time(std::time::SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Returns the parser of a budget in credits.
-pub(super) fn budget() -> RangedI64ValueParser<i64> {
+pub(crate) fn budget() -> RangedI64ValueParser<i64> {
     clap::value_parser!(i64).range(0..=MAX_CREDITS)
 }
 
 /// Parses the name of a key or a team, which is shown in one line of tables, logs and invoices.
-pub(super) fn display_name(text: &str) -> Result<String, &'static str> {
+pub(crate) fn display_name(text: &str) -> Result<String, &'static str> {
     let is_line = printable(text) == text && !text.trim().is_empty() && text.chars().count() <= NAME_LENGTH;
     if is_line {
         Ok(text.to_owned())
@@ -265,7 +265,7 @@ fn expiry(text: &str) -> Result<i64, &'static str> {
 }
 
 /// Formats an optional limit.
-pub(super) fn limit(limit: Option<i64>) -> String {
+pub(crate) fn limit(limit: Option<i64>) -> String {
     limit.map_or_else(|| "–".to_owned(), |limit| limit.to_string())
 }
 
@@ -321,7 +321,7 @@ fn no_key(id: &str) -> String {
 }
 
 /// Returns the key with this ID.
-pub(super) async fn find(store: &Store, id: &str) -> anyhow::Result<ApiKey> {
+pub(crate) async fn find(store: &Store, id: &str) -> anyhow::Result<ApiKey> {
     store.key(id).await?.with_context(|| no_key(id))
 }
 

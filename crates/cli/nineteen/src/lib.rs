@@ -1,4 +1,34 @@
-//! `tao nineteen …`: the inference market.
+//! The commands of Nineteen, subnet 19, the inference market: `tao nineteen …`.
+//!
+//! - `validator` runs a validator: periods, tests, checks, weights and the API for buyers; `entry`
+//!   and `query` are further processes of it on any machines, which share its PostgreSQL database
+//!   and NATS.
+//! - `miner` serves tasks from a language model of its own or from servers beside it; `model` is
+//!   such a server.
+//! - `keys` manages the API keys of buyers and their credits, `topups` credits for TAO, and
+//!   `collect` moves the TAO of deposit addresses to the validator's account.
+//! - `tasks`, `weights`, `explain` and `period_score` show and recompute what the validator
+//!   decides.
+//! - `demo` runs a market on this machine, with good and bad miners.
+//!
+//! The libraries in subnets/nineteen implement all of this. `operation` has the services that
+//! validator and demonstration run; `database`, `shared` and `tokenizers` have the arguments and
+//! files that several commands use.
+//!
+//! The files in `demo` and `tasks` are markets that ship with the program: tasks with the settings
+//! of their load and of their checks.
+//!
+//! No command reads a variable of another subnet, except for the directory of models. The database
+//! is SQLite in the state directory, or PostgreSQL.
+//!
+//! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-localnet`, `taonet-cli-models`,
+//! `taonet-doctor`, `taonet-http`, `taonet-lm`, `taonet-neuron`, `taonet-nineteen-checker`,
+//! `taonet-nineteen-control`, `taonet-nineteen-core`, `taonet-nineteen-entry`,
+//! `taonet-nineteen-images`, `taonet-nineteen-miner`, `taonet-nineteen-query`,
+//! `taonet-nineteen-store`, `taonet-nineteen-transport`, `taonet-primitives`, `taonet-service`,
+//! `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
+
+#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
 
 mod collect;
 mod database;
@@ -24,12 +54,13 @@ use std::path::Path;
 use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::Value;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::input;
 
-use crate::context::Context;
-use crate::input;
-
+/// The commands of `tao nineteen`.
+#[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     Collect(Box<collect::CollectArgs>),
     Demo(demo::DemoArgs),
     Entry(entry::EntryArgs),
@@ -44,7 +75,8 @@ pub(crate) enum Command {
     Weights(weights::WeightsArgs),
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao nineteen`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Collect(args) => collect::run(args, context),
         Command::Demo(args) => demo::run(args, context),

@@ -7,6 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use taonet_cli_base::chain::{NetworkArgs, failed, keep_fresh, standings};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
+use taonet_cli_base::input;
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::preflight;
+use taonet_cli_models::chat_model;
 use taonet_http::Readiness;
 use taonet_lm::EngineSettings;
 use taonet_lm::server::router as model_router;
@@ -20,14 +27,6 @@ use taonet_service::Shutdown;
 use taonet_wire::{Limits, Policy};
 use url::Url;
 
-use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
-use crate::chat_model;
-use crate::context::Context;
-use crate::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
-use crate::input;
-use crate::keys::KeyArgs;
-use crate::preflight;
-
 /// Value of `--model` for the painter.
 const PAINTER: &str = "painter";
 /// Refresh interval of the stakes.
@@ -35,7 +34,7 @@ const REFRESH: Duration = Duration::from_mins(5);
 
 /// Run a miner in front of an OpenAI-compatible server, or with a local model
 #[derive(Debug, Args)]
-pub(crate) struct MinerArgs {
+pub struct MinerArgs {
     /// Base URL of the backend server, including /v1 if it has that prefix
     #[arg(long, value_name = "URL", required_unless_present = "model")]
     backend_url: Option<Url>,

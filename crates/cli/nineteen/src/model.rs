@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{Daemon, MetricsArgs};
+use taonet_cli_models::chat_model;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel};
 
-use crate::chat_model;
-use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs};
-
 /// Serve a small language model and painted images for development networks
 #[derive(Debug, Args)]
-pub(crate) struct ModelArgs {
+pub struct ModelArgs {
     /// Llama model: a directory (config.json, safetensors, tokenizer.json), a GGUF file, or a name in `tao models list`
     /// [default: a model with random weights]
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["seed", "layers"])]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use taonet_chain::{Chain, Client};
+use taonet_cli_base::submission;
 use taonet_nineteen_control::synthetic::Drafts;
 use taonet_nineteen_control::{ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer};
 use taonet_nineteen_core::MarketConfig;
@@ -17,8 +18,6 @@ use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, SystemClock};
 use tokio::sync::mpsc;
 
-use crate::submission;
-
 /// Maximum concurrent requests per miner. The limit of each miner is at most that which it announces.
 const MOST_RUNNING: usize = 4_096;
 /// Capacity of the queue of answers to store.
@@ -27,21 +26,21 @@ const SAMPLES_AHEAD: usize = 256;
 const IDLE_PER_MINER: usize = 256;
 
 /// Settings of an [`Operation`].
-pub(super) struct OperationSettings {
-    pub(super) netuid: NetUid,
-    pub(super) control: ControlSettings,
-    pub(super) deadlines: QueryDeadlines,
-    pub(super) queue: QueueSettings,
-    pub(super) trust: Trust,
+pub(crate) struct OperationSettings {
+    pub(crate) netuid: NetUid,
+    pub(crate) control: ControlSettings,
+    pub(crate) deadlines: QueryDeadlines,
+    pub(crate) queue: QueueSettings,
+    pub(crate) trust: Trust,
 }
 
 /// Components of a validator's market.
-pub(super) struct Operation {
-    pub(super) store: Store,
-    pub(super) market: MarketFile,
-    pub(super) querier: Querier,
-    pub(super) controller: Arc<Controller>,
-    pub(super) scorer: Arc<Scorer>,
+pub(crate) struct Operation {
+    pub(crate) store: Store,
+    pub(crate) market: MarketFile,
+    pub(crate) querier: Querier,
+    pub(crate) controller: Arc<Controller>,
+    pub(crate) scorer: Arc<Scorer>,
     samples: mpsc::Receiver<Sample>,
     drafts: Drafts,
     references: References,
@@ -49,7 +48,7 @@ pub(super) struct Operation {
 
 impl Operation {
     /// Creates the components without starting them.
-    pub(super) fn new(
+    pub(crate) fn new(
         keypair: &Keypair,
         chain: Arc<Client>,
         store: Store,
@@ -82,7 +81,7 @@ impl Operation {
 
     /// Spawns the background tasks that store counters and answers, check answers, and write synthetic texts. The
     /// caller runs the periods.
-    pub(super) fn spawn(self, shutdown: &Shutdown) -> RunningOperation {
+    pub(crate) fn spawn(self, shutdown: &Shutdown) -> RunningOperation {
         let Self { store, market, querier, controller, scorer, samples, drafts, references } = self;
         let (counting, stop) = (Arc::clone(&controller), shutdown.clone());
         shutdown.spawn("counters", async move { counting.recorder().keep_counters(&stop).await });
@@ -114,7 +113,7 @@ fn querier(
 
 /// Starts a querier that loads the periods of a validator in another process. The caller must flush the recorder after
 /// the last answer.
-pub(super) fn follower(
+pub(crate) fn follower(
     keypair: &Keypair,
     store: Store,
     deadlines: QueryDeadlines,
@@ -133,7 +132,7 @@ pub(super) fn follower(
 
 /// Spawns the tasks that follow a validator in another process: they load its open period and the counters into the
 /// recorder's market. Calls `on_config` with the configuration of each period.
-pub(super) fn follow(
+pub(crate) fn follow(
     recorder: &Recorder,
     on_config: impl Fn(MarketConfig) + Send + Sync + 'static,
     shutdown: &Shutdown,
@@ -145,16 +144,16 @@ pub(super) fn follow(
 }
 
 /// A market with running background tasks.
-pub(super) struct RunningOperation {
-    pub(super) store: Store,
-    pub(super) market: MarketFile,
-    pub(super) querier: Querier,
-    pub(super) controller: Arc<Controller>,
-    pub(super) scorer: Arc<Scorer>,
+pub(crate) struct RunningOperation {
+    pub(crate) store: Store,
+    pub(crate) market: MarketFile,
+    pub(crate) querier: Querier,
+    pub(crate) controller: Arc<Controller>,
+    pub(crate) scorer: Arc<Scorer>,
 }
 
 /// Starts the weight service, and returns the epoch loop.
-pub(super) async fn weights_loop(
+pub(crate) async fn weights_loop(
     keypair: &Keypair,
     chain: Arc<Client>,
     directory: &Path,
@@ -168,6 +167,6 @@ pub(super) async fn weights_loop(
 }
 
 /// Returns the settings of the epoch loop. After 24 epochs without scores, all weight goes to the subnet's owner.
-pub(super) fn validator_settings(netuid: NetUid, tempo: u32) -> ValidatorSettings {
+pub(crate) fn validator_settings(netuid: NetUid, tempo: u32) -> ValidatorSettings {
     ValidatorSettings { netuid, tempo, burn_uid: Uid(0), max_skipped_epochs: 24 }
 }

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use taonet_cli_base::context::Context;
 use taonet_nineteen_core::document;
 use taonet_nineteen_core::period::PeriodProfile;
 
-use crate::context::Context;
-
 /// Score periods from their counters
 #[derive(Debug, Args)]
-pub(crate) struct PeriodScoreArgs {
+pub struct PeriodScoreArgs {
     /// JSON file with the counters of periods; `-` is standard input
     file: PathBuf,
     /// Formula of the score

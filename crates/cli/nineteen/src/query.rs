@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::serve_metrics_or_warn;
+use taonet_cli_base::keys::KeyArgs;
 use taonet_http::Readiness;
 use taonet_nineteen_query::{QueryDeadlines, QueueSettings, Worker};
 use taonet_service::Shutdown;
 
 use super::operation::follower;
 use super::shared::{QueueArgs, SharedArgs};
-use crate::context::Context;
-use crate::daemon::serve_metrics_or_warn;
-use crate::keys::KeyArgs;
 
 /// Default metrics port; transcription workers use 8012.
 const METRICS_PORT: u16 = 8014;
 
 /// Send the requests of entry processes to miners, on behalf of a validator
 #[derive(Debug, Args)]
-pub(crate) struct QueryArgs {
+pub struct QueryArgs {
     #[command(flatten)]
     shared: SharedArgs,
     /// Maximum number of concurrent requests; further requests go to other workers, or wait in the queue

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::input;
+use taonet_cli_base::settings;
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_entry::Webhook;
@@ -14,11 +17,9 @@ use zeroize::Zeroizing;
 
 use super::database::DatabaseArgs;
 use super::tasks;
-use crate::exit::{Classified, Failure};
-use crate::{input, settings};
 
 #[derive(Debug, Args)]
-pub(super) struct TasksArgs {
+pub(crate) struct TasksArgs {
     /// Task file, reloaded at the start of each period [default: the tasks that `tao nineteen tasks` prints, with --model if
     /// it is set]
     #[arg(long, value_name = "FILE")]
@@ -27,7 +28,7 @@ pub(super) struct TasksArgs {
 
 impl TasksArgs {
     /// Opens the task file. Without one, the tasks are those of `model`, or else the default ones.
-    pub(super) fn open(&self, model: Option<&Path>) -> anyhow::Result<MarketFile> {
+    pub(crate) fn open(&self, model: Option<&Path>) -> anyhow::Result<MarketFile> {
         match (&self.tasks, model) {
             (Some(path), _) => Ok(MarketFile::open(path)?),
             (None, Some(model)) => Ok(MarketFile::fixed(tasks::of_model(model)?.1)),
@@ -37,7 +38,7 @@ impl TasksArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct QueueArgs {
+pub(crate) struct QueueArgs {
     /// Maximum number of buyers' requests per model that wait while all miners are busy; 0 rejects them immediately
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(..=100_000))]
     queue: u32,
@@ -47,7 +48,7 @@ pub(super) struct QueueArgs {
 }
 
 impl QueueArgs {
-    pub(super) fn settings(&self) -> QueueSettings {
+    pub(crate) fn settings(&self) -> QueueSettings {
         QueueSettings {
             length: usize::try_from(self.queue).unwrap_or(usize::MAX),
             wait: Duration::from_secs(self.queue_wait),
@@ -57,7 +58,7 @@ impl QueueArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct WebhookArgs {
+pub(crate) struct WebhookArgs {
     /// URL to which a warning is posted when an API key has spent 80 % of a budget, and 100 %; set it for one process of a
     /// market [default: none]
     #[arg(long, value_name = "URL")]
@@ -69,7 +70,7 @@ pub(super) struct WebhookArgs {
 
 impl WebhookArgs {
     /// Sets up the webhook, if there is one.
-    pub(super) fn open(&self) -> anyhow::Result<Option<Webhook>> {
+    pub(crate) fn open(&self) -> anyhow::Result<Option<Webhook>> {
         let Some(url) = &self.budget_webhook else { return Ok(None) };
         let secret = self.budget_webhook_secret_file.as_ref();
         let secret = secret.map(|file| anyhow::Ok(Zeroizing::new(input::read_text(file)?))).transpose()?;
@@ -78,7 +79,7 @@ impl WebhookArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct SharedArgs {
+pub(crate) struct SharedArgs {
     /// PostgreSQL database of the validator, postgres://…; prefer DATABASE_URL, which other users cannot see
     #[arg(long, value_name = "URL")]
     database: Option<String>,
@@ -86,7 +87,7 @@ pub(super) struct SharedArgs {
 
 impl SharedArgs {
     /// Opens the validator's PostgreSQL database, and the queue of `NATS_URL`.
-    pub(super) async fn connect(&self) -> anyhow::Result<(Store, Queue)> {
+    pub(crate) async fn connect(&self) -> anyhow::Result<(Store, Queue)> {
         let Some(nats) = settings::operator(&["NATS_URL"])?.nats_url else {
             let message = "NATS_URL is not set\nhint: NATS_URL=nats://HOST:4222, the same for entry processes and query \
                            workers; without them, the validator itself serves buyers";

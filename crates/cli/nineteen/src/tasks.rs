@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::TASKS;
+use taonet_cli_models::chat_model;
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_primitives::counted;
 
 use super::tokenizers;
-use crate::chat_model;
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::TASKS;
 
 /// Task file of a market with one model; `TASK` and `MODEL` stand for the names.
 const OF_MODEL: &str = include_str!("tasks/model.toml");
 
 /// Print the default tasks, or check a task file
 #[derive(Debug, Args)]
-pub(crate) struct TasksArgs {
+pub struct TasksArgs {
     /// Task file to check [default: print the default tasks]
     #[arg(conflicts_with = "model")]
     file: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub(crate) struct TasksArgs {
 }
 
 /// Returns the task file of a market for chats with one model, and its content.
-pub(super) fn of_model(model: &Path) -> anyhow::Result<(String, MarketConfig)> {
+pub(crate) fn of_model(model: &Path) -> anyhow::Result<(String, MarketConfig)> {
     let name = chat_model::name_of(model);
     let known = |letter: char| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' };
     let task = format!("chat-{}", name.to_ascii_lowercase().chars().map(known).collect::<String>());

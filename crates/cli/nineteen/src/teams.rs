@@ -3,16 +3,16 @@
 use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::TEAMS;
 use taonet_nineteen_store::{BudgetChange, Store, Team};
 
 use super::keys::{budget, display_name, limit, now_ms};
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::TEAMS;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
-pub(super) struct TeamArgs {
+pub(crate) struct TeamArgs {
     /// Name of the team, up to 64 characters
     #[arg(value_name = "NAME", value_parser = display_name)]
     name: String,
@@ -54,7 +54,7 @@ fn change(budget: Option<i64>, removes: bool) -> BudgetChange {
     if budget.is_some() || removes { BudgetChange::Set(budget) } else { BudgetChange::Keep }
 }
 
-pub(super) async fn team(store: &Store, args: &TeamArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) async fn team(store: &Store, args: &TeamArgs, context: &Context) -> anyhow::Result<()> {
     if args.delete {
         let deleted = find(store, &args.name).await?;
         store.delete_team(&args.name, now_ms()).await?;
@@ -68,7 +68,7 @@ pub(super) async fn team(store: &Store, args: &TeamArgs, context: &Context) -> a
     context.print_json(&team.context("the team is not in the database")?)
 }
 
-pub(super) async fn teams(store: &Store, context: &Context) -> anyhow::Result<()> {
+pub(crate) async fn teams(store: &Store, context: &Context) -> anyhow::Result<()> {
     let teams = read(store).await?;
     if context.json {
         return context.print_json(&teams);

@@ -2,21 +2,20 @@
 
 use std::path::PathBuf;
 
+use taonet_cli_base::settings;
+use taonet_cli_models::chat_model;
 use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_entry::{TOKENIZER_FILE, tokenizer_file};
 
-use crate::chat_model;
-use crate::settings;
-
 /// Returns a function that finds the `tokenizer.json` of a hub repository on this machine: in the model directories, or in
 /// the cache of the Hugging Face Hub's own programs.
-pub(super) fn finder() -> anyhow::Result<impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static> {
+pub(crate) fn finder() -> anyhow::Result<impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static> {
     let (store, cache) = (chat_model::store()?, hub_cache());
     Ok(move |repository: &str| store.find_file(repository, TOKENIZER_FILE, cache.as_deref()))
 }
 
 /// Returns a warning for each tokenizer of an enabled task that is not on this machine.
-pub(super) fn missing(market: &MarketConfig, find: impl Fn(&str) -> Option<PathBuf>) -> Vec<String> {
+pub(crate) fn missing(market: &MarketConfig, find: impl Fn(&str) -> Option<PathBuf>) -> Vec<String> {
     let mut warnings = Vec::new();
     for name in market.enabled().filter_map(Task::tokenizer).filter(|name| tokenizer_file(name, &find).is_none()) {
         let is_repository = name.split('/').count() == 2 && !name.starts_with(['/', '.']);

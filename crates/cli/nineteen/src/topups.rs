@@ -7,23 +7,23 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Chain as _, Client};
+use taonet_cli_base::chain::{Account, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::DEPOSITS;
 use taonet_nineteen_control::TopUpWatcher;
 use taonet_nineteen_store::{Store, StoreError, TopUpTerms};
 use taonet_primitives::{BlockNumber, Rao};
 use taonet_service::{Shutdown, system_clock};
 
 use super::keys::{KeyArg, find, now_ms};
-use crate::chain::{Account, failed};
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::DEPOSITS;
 
 /// One TAO, in rao.
 const TAO: Rao = Rao::new(1_000_000_000);
 
 /// Arguments of a validator that sells credits for TAO
 #[derive(Debug, Args)]
-pub(super) struct TopUpArgs {
+pub(crate) struct TopUpArgs {
     /// Account for which buyers' TAO is collected: its derivative accounts are the deposit addresses of the keys. It must be
     /// the coldkey of a wallet of yours: nobody can collect for an address of an exchange, and `tao nineteen collect` not for
     /// a multisig account. Test it with `tao nineteen collect --check`. The validator needs no key of it [default: no
@@ -37,7 +37,7 @@ pub(super) struct TopUpArgs {
 
 impl TopUpArgs {
     /// Spawns the task that credits transfers of TAO, if it is enabled.
-    pub(super) async fn start(&self, chain: &Arc<Client>, store: &Store, shutdown: &Shutdown) -> anyhow::Result<()> {
+    pub(crate) async fn start(&self, chain: &Arc<Client>, store: &Store, shutdown: &Shutdown) -> anyhow::Result<()> {
         let (Some(account), Some(rao_per_credit)) = (self.topup_account, self.rao_per_credit) else {
             return Ok(store.disable_topups().await?);
         };
@@ -52,7 +52,7 @@ impl TopUpArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct DepositsArgs {
+pub(crate) struct DepositsArgs {
     /// Show the transfers for this key only [default: all transfers]
     #[arg(value_name = "KEY_ID", conflicts_with = "unattributed")]
     key: Option<String>,
@@ -62,7 +62,7 @@ pub(super) struct DepositsArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct AssignArgs {
+pub(crate) struct AssignArgs {
     /// Block of the transfer, as in `tao nineteen keys deposits`
     #[arg(value_name = "BLOCK")]
     block: BlockNumber,
@@ -74,7 +74,7 @@ pub(super) struct AssignArgs {
 }
 
 /// Shows the deposit address of a key.
-pub(super) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> anyhow::Result<()> {
+pub(crate) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> anyhow::Result<()> {
     let key = find(store, &key.id).await?;
     if key.revoked_ms.is_some() {
         bail!("key {} is revoked", key.id);
@@ -105,7 +105,7 @@ pub(super) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> any
 }
 
 /// Lists the recorded transfers.
-pub(super) async fn deposits(store: &Store, args: &DepositsArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) async fn deposits(store: &Store, args: &DepositsArgs, context: &Context) -> anyhow::Result<()> {
     let mut deposits = store.deposits(args.key.as_deref()).await?;
     deposits.retain(|deposit| !args.unattributed || deposit.key_id.is_none());
     if context.json {
@@ -127,7 +127,7 @@ pub(super) async fn deposits(store: &Store, args: &DepositsArgs, context: &Conte
 }
 
 /// Credits an unattributed transfer to a key.
-pub(super) async fn assign(store: &Store, args: &AssignArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) async fn assign(store: &Store, args: &AssignArgs, context: &Context) -> anyhow::Result<()> {
     let (block, event) = (args.block, args.event);
     let key = find(store, &args.key.id).await?;
     let deposits = store.deposits_at(block, event).await?;

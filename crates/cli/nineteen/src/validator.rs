@@ -7,6 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use taonet_cli_base::chain::NetworkArgs;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
+use taonet_cli_base::input;
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::preflight;
+use taonet_cli_models::chat_model;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::Readiness;
 use taonet_neuron::AddressPolicy;
@@ -27,20 +34,13 @@ use super::operation::{Operation, OperationSettings, validator_settings, weights
 use super::shared::{QueueArgs, TasksArgs, WebhookArgs};
 use super::tokenizers;
 use super::topups::TopUpArgs;
-use crate::chain::NetworkArgs;
-use crate::chat_model;
-use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs, state_directory};
-use crate::input;
-use crate::keys::KeyArgs;
-use crate::preflight;
 
 /// Timeout of a request to a checking server.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Run a validator: test miners, check their answers, serve buyers, set weights
 #[derive(Debug, Args)]
-pub(crate) struct ValidatorArgs {
+pub struct ValidatorArgs {
     #[command(flatten)]
     tasks: TasksArgs,
     /// Base URL of an OpenAI-compatible server with the text tasks' models, including /v1. Without it, answers of these

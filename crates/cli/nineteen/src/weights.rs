@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use taonet_cli_base::context::Context;
 use taonet_nineteen_core::document;
 use taonet_nineteen_core::scoring::ScoringProfile;
 
-use crate::context::Context;
-
 /// Compute weights from tasks, contenders, rewards and period scores
 #[derive(Debug, Args)]
-pub(crate) struct WeightsArgs {
+pub struct WeightsArgs {
     /// JSON file with tasks, contenders, rewards and period scores; `-` is standard input
     file: PathBuf,
     /// Scoring rules [default: the file's scoring_profile, or else reference]

@@ -9,6 +9,13 @@ use anyhow::Context as _;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
+use taonet_cli_base::chain::{NetworkArgs, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure, Quoting};
+use taonet_cli_base::input;
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::printable::{self, printable_lines};
+use taonet_cli_base::table::decimals;
 use taonet_kit::{AddressPolicy, MinerEntry, QueryLimits};
 use taonet_lm::Message;
 use taonet_neuron::{MinerDirectory, Neurons};
@@ -20,20 +27,13 @@ use taonet_prompting_neurons::{
 use taonet_wallet::Keypair;
 
 use super::judge::JudgeArgs;
-use crate::chain::{NetworkArgs, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure, Quoting};
-use crate::input;
-use crate::keys::KeyArgs;
-use crate::printable::{self, printable_lines};
-use crate::table::decimals;
 
 /// Error when there is no miner.
 const NO_MINER: &str = "there is no miner to ask";
 
 /// Ask the miners of a text-prompting subnet
 #[derive(Debug, Args)]
-pub(crate) struct PromptArgs {
+pub struct PromptArgs {
     /// The question
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     text: String,

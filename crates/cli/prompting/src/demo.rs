@@ -11,6 +11,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_chain::Chain;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::demonstrate;
+use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, submit_weights};
 use taonet_kit::{AddressPolicy, Validator, ValidatorSettings};
 use taonet_prompting_core::compute_weights;
 use taonet_prompting_neurons::{
@@ -19,9 +22,6 @@ use taonet_prompting_neurons::{
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 
-use crate::context::Context;
-use crate::daemon::demonstrate;
-use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, submit_weights};
 use report::DemoReport;
 
 /// The validator's key: a public development key.
@@ -35,7 +35,7 @@ const TEMPO: u32 = 5_000;
 
 /// Run a text-prompting subnet on this machine: a chain, five miners and a validator
 #[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
+pub struct DemoArgs {
     /// Make 5 steps instead of 25
     #[arg(long)]
     once: bool,

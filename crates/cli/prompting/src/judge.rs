@@ -4,18 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use taonet_cli_base::context::Context;
+use taonet_cli_models::chat_model;
+use taonet_cli_models::engines;
+use taonet_cli_models::settings;
 use taonet_lm::LanguageModel;
 use taonet_prompting_neurons::{HashedWords, Judge};
 use taonet_speech::SentenceEmbedder;
 use taonet_speech::models::ALL_MINILM_L6_V2;
 
-use crate::chat_model;
-use crate::context::Context;
-use crate::{engines, settings};
-
 /// Arguments that select the models for rewards
 #[derive(Debug, Args)]
-pub(super) struct JudgeArgs {
+pub(crate) struct JudgeArgs {
     /// How texts are compared
     #[arg(long, value_enum, default_value = "minilm")]
     embedder: EmbedderArg,
@@ -35,7 +35,7 @@ enum EmbedderArg {
 
 impl JudgeArgs {
     /// Loads the models.
-    pub(super) fn open(&self, context: &Context) -> anyhow::Result<Judge> {
+    pub(crate) fn open(&self, context: &Context) -> anyhow::Result<Judge> {
         let embedder: Arc<dyn SentenceEmbedder> = match self.embedder {
             EmbedderArg::Minilm => {
                 let models = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
@@ -47,13 +47,13 @@ impl JudgeArgs {
     }
 
     /// Loads the language model, if one is selected.
-    pub(super) fn language_model(&self) -> anyhow::Result<Option<Arc<LanguageModel>>> {
+    pub(crate) fn language_model(&self) -> anyhow::Result<Option<Arc<LanguageModel>>> {
         let load = |source: &PathBuf| chat_model::load(&chat_model::name_of(source), source).map(Arc::new);
         self.judge_model.as_ref().map(load).transpose()
     }
 
     /// Whether a language model is selected.
-    pub(super) const fn has_language_model(&self) -> bool {
+    pub(crate) const fn has_language_model(&self) -> bool {
         self.judge_model.is_some()
     }
 }

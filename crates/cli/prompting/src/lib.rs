@@ -1,4 +1,31 @@
-//! `tao prompting …` and `tao prompt`: the text-prompting subnet.
+//! The commands of text prompting: `tao prompting …` and `tao prompt`.
+//!
+//! - `miner` completes conversations with a language model of its own or with a server of
+//!   completions.
+//! - `validator` asks miners one question a step, rewards their completions, keeps scores and
+//!   submits them as weights; `judge` loads the models that reward completions.
+//! - `demo` runs a chain, a validator and five miners of different quality on this machine.
+//! - `ask` is `tao prompt`: it sends a question to miners, rewards the completions, and prints the
+//!   best one.
+//!
+//! This subnet is built on the kit: protocol, miner and challenge are in
+//! `taonet-prompting-neurons`, and everything that a validator of any subnet does is in
+//! `taonet-kit`. The commands open keys, models and addresses, and start the parts.
+//!
+//! The subnet is the one with the least code of its own, and the example to read before another one
+//! moves in: the commands of a subnet on the kit need about this much.
+//!
+//! Questions come from files of questions or of texts; docs/prompting.md is the guide. Exit codes,
+//! JSON output and options follow the rules of all commands.
+//!
+//! Completions of the demonstration come from a table, so that it needs no model.
+//!
+//! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-localnet`, `taonet-cli-models`,
+//! `taonet-doctor`, `taonet-http`, `taonet-kit`, `taonet-lm`, `taonet-neuron`, `taonet-primitives`,
+//! `taonet-prompting-core`, `taonet-prompting-neurons`, `taonet-service`, `taonet-speech` and
+//! `taonet-wallet`. Used by `taonet-cli`.
+
+#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
 
 mod ask;
 mod demo;
@@ -9,16 +36,17 @@ mod validator;
 use std::net::SocketAddr;
 
 use clap::{Args, Subcommand};
+use taonet_cli_base::chain::NetworkArgs;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::keys::KeyArgs;
 use taonet_primitives::NetUid;
 
-use crate::chain::NetworkArgs;
-use crate::context::Context;
-use crate::keys::KeyArgs;
+pub use ask::PromptArgs;
 
-pub(crate) use ask::PromptArgs;
-
+/// The commands of `tao prompting`.
+#[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     Demo(demo::DemoArgs),
     Miner(Box<miner::MinerArgs>),
     Validator(Box<validator::ValidatorArgs>),
@@ -40,11 +68,12 @@ struct NeuronArgs {
 }
 
 /// Runs `tao prompt`.
-pub(crate) fn ask(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
+pub fn ask(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
     ask::run(args, context)
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao prompting`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args, context),
         Command::Miner(args) => miner::run(args, context),

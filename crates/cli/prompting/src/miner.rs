@@ -8,6 +8,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_chain::Chain;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{print_address, replay_log, serve_metrics};
+use taonet_cli_base::input;
+use taonet_cli_base::preflight;
+use taonet_cli_models::chat_model;
 use taonet_http::ModelServer;
 use taonet_kit::{MinerSettings, describe_metrics};
 use taonet_primitives::Hotkey;
@@ -17,18 +22,13 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use super::NeuronArgs;
-use crate::chat_model;
-use crate::context::Context;
-use crate::daemon::{print_address, replay_log, serve_metrics};
-use crate::input;
-use crate::preflight;
 
 /// Timeout of a request to an inference server.
 const SERVER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Run a miner that completes conversations
 #[derive(Debug, Args)]
-pub(crate) struct MinerArgs {
+pub struct MinerArgs {
     #[command(flatten)]
     source: CompleterArgs,
     /// Model name at the server of --backend-url [default: the first one in its list]

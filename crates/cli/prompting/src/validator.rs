@@ -7,6 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use taonet_chain::Chain;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{serve_metrics, state_directory};
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_kit::{AddressPolicy, Challenge, Validator, ValidatorSettings, describe_metrics};
 use taonet_prompting_neurons::{ChallengeSettings, Dataset, NextTokenChallenge, PromptingChallenge, query_limits};
@@ -15,14 +19,10 @@ use taonet_wallet::Keypair;
 
 use super::NeuronArgs;
 use super::judge::JudgeArgs;
-use crate::context::Context;
-use crate::daemon::{serve_metrics, state_directory};
-use crate::exit::{Classified, Failure};
-use crate::preflight;
 
 /// Run a validator: ask questions, reward completions, set weights
 #[derive(Debug, Args)]
-pub(crate) struct ValidatorArgs {
+pub struct ValidatorArgs {
     /// Questions: a .jsonl, .txt or .md file, or a directory of such files
     #[arg(long, value_name = "PATH")]
     questions: PathBuf,

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::state_directory;
 use taonet_http::ServeLimits;
 use taonet_proof_api::{ApiKeys, ApiSettings, Identity, JobSettings, LiveKeys, Relay, router, serve_tls};
 use taonet_proof_validator::Examiner;
@@ -14,12 +16,9 @@ use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use tokio::net::TcpListener;
 
-use crate::context::Context;
-use crate::daemon::state_directory;
-
 /// Arguments of the user API
 #[derive(Debug, Args)]
-pub(super) struct ApiArgs {
+pub(crate) struct ApiArgs {
     /// Listen address of the user API over TLS, such as 0.0.0.0:8443 [default: no user API]
     #[arg(long, value_name = "ADDRESS")]
     api: Option<SocketAddr>,
@@ -42,12 +41,12 @@ pub(super) struct ApiArgs {
 
 impl ApiArgs {
     /// Returns whether users can send requests.
-    pub(super) const fn serves_users(&self) -> bool {
+    pub(crate) const fn serves_users(&self) -> bool {
         self.api.is_some() || self.relay_url.is_some()
     }
 
     /// Serves the API until shutdown, if an address is configured.
-    pub(super) async fn serve(
+    pub(crate) async fn serve(
         &self,
         examiner: &Arc<Examiner>,
         state: &Path,
@@ -79,7 +78,7 @@ impl ApiArgs {
     }
 
     /// Serves the requests of a relay until shutdown, if one is configured.
-    pub(super) fn follow_relay(
+    pub(crate) fn follow_relay(
         &self,
         examiner: &Arc<Examiner>,
         keypair: &Arc<Keypair>,
@@ -104,7 +103,7 @@ fn key_file(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 
 /// Create, remove and list keys of the user API
 #[derive(Debug, Args)]
-pub(crate) struct ApiKeyArgs {
+pub struct ApiKeyArgs {
     #[command(subcommand)]
     command: ApiKeyCommand,
     /// File with the users' API keys [default: api-keys.json in the state directory]

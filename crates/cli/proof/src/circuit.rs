@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use taonet_cli_base::context::Context;
 use taonet_primitives::{bytes_without_bom, counted};
 use taonet_proof_backends::external;
 use taonet_proof_circuits::{
@@ -18,7 +19,6 @@ use taonet_proof_lm::LmOptions;
 
 use super::external::ExternalArgs;
 use super::table;
-use crate::context::Context;
 
 /// Warning about trusted setups, as in docs/proof.md.
 const TRUST: &str = "The creator of the first key can forge proofs of this circuit; later contributions protect \
@@ -27,7 +27,7 @@ const TRUST: &str = "The creator of the first key can forge proofs of this circu
 
 /// Compile an ONNX model or a language model into a circuit and its keys
 #[derive(Debug, Args)]
-pub(crate) struct CompileArgs {
+pub struct CompileArgs {
     /// ONNX file, including its weights
     #[arg(required_unless_present = "lm")]
     model: Option<PathBuf>,
@@ -170,7 +170,7 @@ fn default_name(model: &Path) -> String {
 
 /// Show who contributed to a circuit's trusted setup, or contribute to it
 #[derive(Debug, Args)]
-pub(crate) struct SetupArgs {
+pub struct SetupArgs {
     /// Directory of the circuit
     circuit: PathBuf,
     /// Contribute under this name [default: only show the transcript]
@@ -218,7 +218,7 @@ fn verified(
 
 /// Describe a circuit or sliced model, and check its files
 #[derive(Debug, Args)]
-pub(crate) struct InspectArgs {
+pub struct InspectArgs {
     /// Directory of the circuit or sliced model
     circuit: PathBuf,
 }

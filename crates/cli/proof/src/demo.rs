@@ -8,13 +8,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_cli_base::context::Context;
 
-use crate::context::Context;
 use market::Market;
 
 /// Run a market of proofs on this machine: a chain, a validator, honest and dishonest miners
 #[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
+pub struct DemoArgs {
     /// Run one epoch instead of three
     #[arg(long)]
     once: bool,

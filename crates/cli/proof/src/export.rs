@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
+use taonet_cli_base::context::Context;
 use taonet_proof_backends::groth16::evm::{FUNCTION, Word};
 use taonet_proof_circuits::{CircuitDirectory, CircuitError, read_bundle, solidity_call, solidity_contract};
 use taonet_proof_lm::ProofBundle;
 
-use crate::context::Context;
-
 /// Write a contract that verifies proofs of a groth16 circuit on a blockchain, or its call for a proof
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["solidity", "calldata"]))]
-pub(crate) struct ExportArgs {
+pub struct ExportArgs {
     /// Directory of the circuit
     circuit: PathBuf,
     /// Write the contract, in Solidity

@@ -13,7 +13,7 @@ use taonet_proof_core::Digest;
 
 /// Program of the backend external
 #[derive(Debug, Args)]
-pub(super) struct ExternalArgs {
+pub(crate) struct ExternalArgs {
     /// Program that proves and verifies circuits of the external backend, with the protocol of docs/proof.md
     #[arg(long, value_name = "PROGRAM")]
     prover: Option<PathBuf>,
@@ -29,12 +29,12 @@ pub(super) struct ExternalArgs {
 
 impl ExternalArgs {
     /// Returns whether a program is given.
-    pub(super) const fn is_given(&self) -> bool {
+    pub(crate) const fn is_given(&self) -> bool {
         self.prover.is_some()
     }
 
     /// Returns the available backends: the built-in ones, and the external program if one is given.
-    pub(super) fn backends(&self) -> anyhow::Result<Backends> {
+    pub(crate) fn backends(&self) -> anyhow::Result<Backends> {
         let Some(program) = &self.prover else { return Ok(Backends::default()) };
         Ok(Backends::with_external(external(program, self.prover_timeout, self.prover_memory)?))
     }
@@ -42,7 +42,7 @@ impl ExternalArgs {
 
 /// Programs of the backend external, for a daemon with several circuits
 #[derive(Debug, Args)]
-pub(super) struct ProgramArgs {
+pub(crate) struct ProgramArgs {
     /// Program that proves and verifies circuits of the external backend, with the protocol of docs/proof.md, or
     /// CIRCUIT=PROGRAM for a single circuit; may be repeated
     #[arg(long, value_name = "PROGRAM")]
@@ -76,7 +76,7 @@ impl FromStr for Program {
 
 impl ProgramArgs {
     /// Returns the available backends: the built-in ones and the external programs.
-    pub(super) fn backends(&self) -> anyhow::Result<Backends> {
+    pub(crate) fn backends(&self) -> anyhow::Result<Backends> {
         let external = |path: &Path| external(path, self.prover_timeout, self.prover_memory);
         let mut general = self.prover.iter().filter(|program| program.circuit.is_none());
         let mut backends = match general.next() {

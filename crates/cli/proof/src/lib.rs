@@ -1,4 +1,31 @@
-//! `tao proof …`: circuits from models, proofs of their outputs, miner and validator of subnet 2.
+//! The commands of subnet 2, proofs of inference: `tao proof …`.
+//!
+//! - `circuit` compiles models to circuits, sets them up and shows them; `store` writes and reads
+//!   catalogues of circuits, in directories and in buckets.
+//! - `prove` proves outputs and verifies bundles, `external` runs a prover of another program.
+//! - `miner` and `validator` are the daemons; started through links, they are also `sn2-miner` and
+//!   `sn2-validator`, with the options of the reference's programs, and can update themselves.
+//!   `api` has the keys of the user API, which the validator serves. `probe` checks that signed
+//!   requests reach a running miner.
+//! - `demo` runs an epoch on this machine: honest and dishonest miners, a validator, and a user.
+//!
+//! The libraries in subnets/proof implement all of this; the commands open keys, circuits and
+//! state, and connect the parts. `table` formats what several commands show of a circuit and of a
+//! validator's tallies.
+//!
+//! With `--loopback` there is no chain: miner and validator find each other on this machine, and
+//! development keys are accepted.
+//!
+//! A bundle is verified without any other file. `--prover` selects a program that proves in place
+//! of this one.
+//!
+//! Uses `taonet-cli-base`, `taonet-cli-localnet`, `taonet-doctor`, `taonet-http`, `taonet-neuron`,
+//! `taonet-objects`, `taonet-primitives`, `taonet-proof-api`, `taonet-proof-backends`,
+//! `taonet-proof-circuits`, `taonet-proof-core`, `taonet-proof-lm`, `taonet-proof-miner`,
+//! `taonet-proof-store`, `taonet-proof-validator`, `taonet-service`, `taonet-settings`,
+//! `taonet-update`, `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
+
+#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
 
 mod api;
 mod circuit;
@@ -13,15 +40,17 @@ mod table;
 mod validator;
 
 use clap::Subcommand;
+use taonet_cli_base::chain::NetworkArgs;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::keys::NeuronKeyArgs;
 use taonet_wallet::Keypair;
 
-use crate::chain::NetworkArgs;
-use crate::context::Context;
-use crate::keys::NeuronKeyArgs;
 use store::CatalogueArgs;
 
+/// The commands of `tao proof`.
+#[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     Demo(demo::DemoArgs),
     Compile(Box<circuit::CompileArgs>),
     Setup(circuit::SetupArgs),
@@ -35,7 +64,8 @@ pub(crate) enum Command {
     Catalogue(store::ListingArgs),
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao proof`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args, context),
         Command::Compile(args) => circuit::compile(args, context),

@@ -7,6 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_cli_base::chain::{NetworkArgs, failed, keep_fresh, standings};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs};
+use taonet_cli_base::keys::NeuronKeyArgs;
+use taonet_cli_base::preflight;
+use taonet_cli_base::updates::{AutoUpdateArgs, on_trial};
 use taonet_http::Readiness;
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_proof_miner::{
@@ -18,16 +24,10 @@ use taonet_wire::{StandingTable, Standings};
 
 use super::probe::ProbeArgs;
 use super::{CatalogueArgs, load_key};
-use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
-use crate::context::Context;
-use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
-use crate::keys::NeuronKeyArgs;
-use crate::preflight;
-use crate::updates::{AutoUpdateArgs, on_trial};
 
 /// Run a miner that proves the outputs of circuits
 #[derive(Debug, Args)]
-pub(crate) struct MinerArgs {
+pub struct MinerArgs {
     #[command(flatten)]
     catalogue: CatalogueArgs,
     /// Listen address

@@ -6,20 +6,20 @@ use anyhow::Context as _;
 use axum::http::Method;
 use clap::Args;
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_proof_core::messages::QUERY_ZK_PROOF;
 use taonet_wallet::Keypair;
 use taonet_wire::{Call, Peer, Retry};
 
 use super::validator::client;
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 
 /// Arguments of the self-probe
 #[derive(Debug, Args)]
-pub(super) struct ProbeArgs {
+pub(crate) struct ProbeArgs {
     /// Check that requests signed with this key reach the running miner, and exit
     #[arg(long, conflicts_with = "auto_update")]
-    pub(super) self_probe: bool,
+    pub(crate) self_probe: bool,
     /// Address of the miner [default: the address of --listen]
     #[arg(long, value_name = "HOST:PORT", requires = "self_probe")]
     probe_target: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct ProbeArgs {
 impl ProbeArgs {
     /// Requests the health page, then sends an empty signed request. Any response but 404 shows that the path works:
     /// this key has no permit, so a rejection is expected.
-    pub(super) async fn probe(&self, keypair: &Keypair, listen: &str, context: &Context) -> anyhow::Result<()> {
+    pub(crate) async fn probe(&self, keypair: &Keypair, listen: &str, context: &Context) -> anyhow::Result<()> {
         let target = self.probe_target.as_deref().unwrap_or(listen);
         let (host, port) = target.rsplit_once(':').context("--probe-target is not HOST:PORT")?;
         let host = host.trim_start_matches('[').trim_end_matches(']');

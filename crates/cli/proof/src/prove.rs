@@ -11,6 +11,9 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::table::facts;
 use taonet_primitives::{Hotkey, bytes_without_bom, counted};
 use taonet_proof_circuits::{Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle, read_bundle};
 use taonet_proof_core::query::integers;
@@ -18,13 +21,10 @@ use taonet_proof_core::{Digest, messages, slices};
 use taonet_proof_lm::{Finish, ProofBundle, Text, TextBundle};
 
 use super::external::ExternalArgs;
-use crate::context::Context;
-use crate::printable::printable;
-use crate::table::facts;
 
 /// Run a circuit or sliced model on an input and prove the output
 #[derive(Debug, Args)]
-pub(crate) struct ProveArgs {
+pub struct ProveArgs {
     /// Directory of the circuit or sliced model
     circuit: PathBuf,
     /// JSON file with the input's integers, as a list or under "input_data", "input", "data" or "inputs"
@@ -96,7 +96,7 @@ fn prove_slices(catalogue: &Catalogue, inputs: &[i64], nonce: Digest, miner: Hot
 
 /// Verify proof bundles offline
 #[derive(Debug, Args)]
-pub(crate) struct VerifyArgs {
+pub struct VerifyArgs {
     /// Bundle files; several are verified at once, on all cores
     #[arg(required = true, value_name = "BUNDLE")]
     bundles: Vec<PathBuf>,

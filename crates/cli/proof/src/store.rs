@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_objects::{ObjectStorage, S3Settings};
 use taonet_primitives::counted;
 use taonet_proof_circuits::{Catalogue, Skipped};
@@ -15,8 +17,6 @@ use taonet_settings::Secret;
 use url::Url;
 
 use super::external::ProgramArgs;
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 
 /// Why a catalogue without identities is refused.
 const NOT_PINNED: &str = "a catalogue alone does not say which circuits to trust\n\
@@ -25,7 +25,7 @@ const NOT_PINNED: &str = "a catalogue alone does not say which circuits to trust
 
 /// Arguments that select circuits and catalogues
 #[derive(Debug, Args)]
-pub(super) struct CatalogueArgs {
+pub(crate) struct CatalogueArgs {
     /// Directory of circuits, or of one circuit [default: ~/.bittensor/subnet-2/circuit_cache]
     #[arg(long, alias = "circuit-dir", value_name = "DIR", env = "SN2_CIRCUIT_CACHE_DIR", hide_env_values = true)]
     circuit_cache_dir: Option<PathBuf>,
@@ -52,7 +52,7 @@ impl CatalogueArgs {
     /// Fetches the given circuits from the catalogues and opens all circuits of the directory. If fetching fails, opens
     /// the circuits that are already there. Circuits that cannot be used, such as those of the backend external without
     /// a program, are named in a warning and not served; nor are circuits of catalogues that are no longer given.
-    pub(super) fn open(&self, context: &Context) -> anyhow::Result<Catalogue> {
+    pub(crate) fn open(&self, context: &Context) -> anyhow::Result<Catalogue> {
         let directory = self.directory()?;
         let backends = self.programs.backends()?;
         let pinned: BTreeSet<Digest> = self.additional_circuits.iter().copied().collect();
@@ -129,7 +129,7 @@ fn retain_pinned(catalogue: &mut Catalogue, pinned: &BTreeSet<Digest>, context: 
 
 /// Write the catalogue of a directory's circuits, to serve from a web server or bucket
 #[derive(Debug, Args)]
-pub(crate) struct ListingArgs {
+pub struct ListingArgs {
     /// Directory of circuits
     circuits: PathBuf,
     /// Output file for the catalogue [default: circuits.json in that directory]

@@ -1,6 +1,9 @@
 //! Terminal output of circuits and outcomes.
 
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::{Cell, decimals, facts, table};
+use taonet_cli_base::tables::{CONTRIBUTIONS, PROOF_FILES, PROOF_SLICES, PROOF_TALLIES};
 use taonet_primitives::counted;
 use taonet_proof_backends::groth16::ceremony::Transcript;
 use taonet_proof_circuits::{Catalogue, CircuitDirectory};
@@ -10,12 +13,9 @@ use taonet_proof_core::scoring::Tally;
 use taonet_proof_validator::Book;
 
 use super::validator::tally_document;
-use crate::context::Context;
-use crate::table::{Cell, decimals, facts, table};
-use crate::tables::{CONTRIBUTIONS, PROOF_FILES, PROOF_SLICES, PROOF_TALLIES};
 
 /// Prints the properties of a circuit.
-pub(super) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::Result<()> {
     let metadata = directory.metadata();
     if context.json {
         return context.print_json(&json!({ "id": directory.id(), "metadata": metadata }));
@@ -42,7 +42,7 @@ pub(super) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::R
 }
 
 /// Prints the properties of the sliced models in a directory.
-pub(super) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::Result<()> {
     for (id, model) in catalogue.models() {
         if context.json {
             context.print_json(&json!({ "id": id, "model": **model }))?;
@@ -94,7 +94,7 @@ fn quantisation(report: &QuantisationReport) -> String {
 }
 
 /// Formats the contributions to a trusted setup.
-pub(super) fn transcript(transcript: &Transcript) -> String {
+pub(crate) fn transcript(transcript: &Transcript) -> String {
     let mut rows = table(&CONTRIBUTIONS);
     let first = format!("{} (created the key)", transcript.initial);
     rows.add_row(["1", &transcript.initial_key.to_string(), &first]);
@@ -105,7 +105,7 @@ pub(super) fn transcript(transcript: &Transcript) -> String {
 }
 
 /// Prints the request outcomes of each miner.
-pub(super) fn show_tallies(book: &Book, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn show_tallies(book: &Book, context: &Context) -> anyhow::Result<()> {
     let tallies = book.read(|board| board.tallies().clone());
     if context.json {
         let miners: Vec<_> = tallies.iter().map(|(hotkey, tally)| tally_document(hotkey, tally)).collect();
@@ -126,17 +126,17 @@ pub(super) fn show_tallies(book: &Book, context: &Context) -> anyhow::Result<()>
 }
 
 /// Formats the mean time of the verified proofs, in seconds.
-pub(super) fn mean_seconds(tally: &Tally) -> String {
+pub(crate) fn mean_seconds(tally: &Tally) -> String {
     decimals((tally.verified > 0).then(|| tally.time.as_secs_f64() / tally.verified as f64), 2)
 }
 
 /// Formats the mean size of the verified proofs, in bytes.
-pub(super) fn mean_bytes(tally: &Tally) -> String {
+pub(crate) fn mean_bytes(tally: &Tally) -> String {
     tally.bytes.checked_div(tally.verified).map_or_else(|| "–".to_owned(), |bytes| bytes.to_string())
 }
 
 /// Formats the failures of a miner with their counts.
-pub(super) fn reasons(tally: &Tally) -> String {
+pub(crate) fn reasons(tally: &Tally) -> String {
     let counts = tally.faults.iter().map(|(fault, count)| format!("{fault}: {count}"));
     counts.collect::<Vec<_>>().join(", ")
 }

@@ -9,6 +9,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use taonet_cli_base::chain::NetworkArgs;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{serve_metrics, state_directory};
+use taonet_cli_base::keys::NeuronKeyArgs;
+use taonet_cli_base::preflight;
+use taonet_cli_base::submission;
+use taonet_cli_base::updates::{AutoUpdateArgs, End, on_trial};
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_neuron::{AddressPolicy, MinerDirectory};
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
@@ -27,13 +34,6 @@ use tokio::sync::watch;
 
 use super::api::ApiArgs;
 use super::{CatalogueArgs, load_key, table};
-use crate::chain::NetworkArgs;
-use crate::context::Context;
-use crate::daemon::{serve_metrics, state_directory};
-use crate::keys::NeuronKeyArgs;
-use crate::preflight;
-use crate::submission;
-use crate::updates::{AutoUpdateArgs, End, on_trial};
 
 /// Maximum response size: a proof of 16 MiB in hexadecimal digits, and outputs.
 const LARGEST_ANSWER: usize = 40 << 20;
@@ -44,7 +44,7 @@ const MAX_SKIPPED_EPOCHS: u32 = 12;
 
 /// Run a validator: request proofs, verify every one, set weights
 #[derive(Debug, Args)]
-pub(crate) struct ValidatorArgs {
+pub struct ValidatorArgs {
     #[command(flatten)]
     catalogue: CatalogueArgs,
     /// Netuid of the subnet
@@ -215,7 +215,7 @@ impl ValidatorArgs {
 }
 
 /// Creates a client that accepts responses with the largest proofs.
-pub(super) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
+pub(crate) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
     let config = ClientConfig { max_response_bytes: LARGEST_ANSWER, ..ClientConfig::default() };
     Ok(SignedClient::new(Signer::new(keypair.clone(), "0.0.0.0", BtauthScheme::new()), config)?)
 }
@@ -346,7 +346,7 @@ async fn follow_metagraph(
 }
 
 /// Returns the JSON document of a miner's outcomes.
-pub(super) fn tally_document(hotkey: &Hotkey, tally: &taonet_proof_core::scoring::Tally) -> serde_json::Value {
+pub(crate) fn tally_document(hotkey: &Hotkey, tally: &taonet_proof_core::scoring::Tally) -> serde_json::Value {
     let verified = (tally.verified > 0).then_some(tally.verified as f64);
     json!({
         "hotkey": hotkey,

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
+use taonet_cli_base::context::Context;
 
 use crate::completion::VARIABLE;
-use crate::context::Context;
 
 /// Print shell completions for `tao` or `bb`
 #[derive(Debug, Args)]

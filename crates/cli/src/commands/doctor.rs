@@ -11,6 +11,14 @@ use std::time::Duration;
 
 use clap::Args;
 use taonet_babelbit_config::Config;
+use taonet_cli_base::chain::NetworkArgs;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::state_directory;
+use taonet_cli_base::exit::is_missing_key;
+use taonet_cli_base::keys::{configured_wallet, stored_hotkey};
+use taonet_cli_base::settings;
+use taonet_cli_base::updates::{VERSION, updater};
+use taonet_cli_models::engines;
 use taonet_doctor::{
     Check, DiskNeeds, Finding, Host, IfMissing, Latest, Report, Status, WriteDirectory, clock_against_ntp, coldkey,
     disks, host, model, secret_file, version,
@@ -22,16 +30,6 @@ use taonet_wallet::StoredKey;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::chain::NetworkArgs;
-use crate::context::Context;
-use crate::daemon::state_directory;
-use crate::engines;
-use crate::exit::is_missing_key;
-use crate::keys::{configured_wallet, stored_hotkey};
-use crate::settings;
-use crate::updates::{VERSION, updater};
-
-pub(crate) use report::finding_json;
 use role::Role;
 
 /// Timeout of a query to a server on the internet, or to a file system.
@@ -147,7 +145,8 @@ impl Subnet {
     /// Reads and checks the settings of a subnet, by default Babelbit's; `None` if any is invalid.
     fn read(selected: Option<NetUid>) -> (Option<Self>, Vec<Finding>) {
         // An invalid BABELBIT_NETUID is a fault of Babelbit's settings, and does not concern another subnet.
-        let configured = settings::load_only(&["BABELBIT_NETUID"]).or_else(|_| settings::load_only(&[]));
+        let configured = taonet_cli_models::settings::load_only(&["BABELBIT_NETUID"])
+            .or_else(|_| taonet_cli_models::settings::load_only(&[]));
         if let (Some(netuid), Ok(configured)) = (selected, configured)
             && netuid != configured.netuid
         {
@@ -155,8 +154,8 @@ impl Subnet {
             let is_valid = findings.iter().all(|finding| finding.status != Status::Fault);
             return (is_valid.then_some(Self { netuid, babelbit: None }), findings);
         }
-        match settings::check() {
-            Ok(settings::CheckedSettings { config, findings, .. }) => {
+        match taonet_cli_babelbit::settings::check() {
+            Ok(taonet_cli_babelbit::settings::CheckedSettings { config, findings, .. }) => {
                 let netuid = selected.unwrap_or(config.netuid);
                 (Some(Self { netuid, babelbit: Some(config) }), findings)
             }

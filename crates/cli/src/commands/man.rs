@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Command};
-
-use crate::context::Context;
+use taonet_cli_base::context::Context;
 
 /// Write the man pages of `tao` and `bb`, one per command
 #[derive(Debug, Args)]

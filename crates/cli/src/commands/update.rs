@@ -6,11 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::updates::{VERSION, classified, updater};
 use taonet_update::{Check, Installed, Progress, Release, ReleaseSource, Updater};
-
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::updates::{VERSION, classified, updater};
 
 /// Install the latest release of this program
 #[derive(Debug, Args)]

@@ -1,8 +1,8 @@
-//! Finds the environment variables that a command reads, in the source of this crate.
+//! Finds the environment variables that a command reads, in the source of the command line's crates.
 //!
 //! A function reads the settings whose fields of `Config` it names, the variables that it names in literals, and what
 //! the functions that it calls read. This relies on the layout of rustfmt and on our names: a `Config` is called
-//! `config`, and a file is a module of its name.
+//! `config`, and a file is a module of its name. A crate such as `taonet-cli-wallet` counts as a module `wallet`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -41,6 +41,8 @@ impl Source {
         let operator = root.join("../neuron/src/operator.rs");
         let mut source = Self { functions: Vec::new(), files: BTreeMap::new(), fields: BTreeMap::new() };
         let mut folders = vec![root.join("src"), settings.clone()];
+        let packages = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path().join("src"));
+        folders.extend(packages.filter(|source| source.is_dir()));
         while let Some(folder) = folders.pop() {
             for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
                 let is_skipped = path.file_stem().is_some_and(|stem| {
@@ -52,7 +54,7 @@ impl Source {
                 if path.is_dir() && !is_skipped {
                     folders.push(path);
                 } else if path.extension().is_some_and(|extension| extension == "rs") && !is_skipped {
-                    source.add(path);
+                    source.add(&path);
                 }
             }
         }
@@ -77,9 +79,12 @@ impl Source {
         source
     }
 
-    fn add(&mut self, path: PathBuf) {
-        let text = fs::read_to_string(&path).unwrap();
-        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
+    fn add(&mut self, path: &Path) {
+        let text = fs::read_to_string(path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        // Imports from other crates are like those from this crate. The modules of `base` are top-level ones.
+        let text = text.replace("taonet_cli_base::", "").replace("taonet_cli_", "");
+        let path = module_path(path);
         let mut of = None;
         let lines: Vec<&str> = text.lines().collect();
         for (number, line) in lines.iter().enumerate() {
@@ -95,8 +100,9 @@ impl Source {
             let body = if line.ends_with('}') { (*line).to_owned() } else { lines[number..=number + rest].join("\n") };
             self.functions.push(Function { file: path.clone(), of: of.clone(), name, body });
         }
-        let uses = text.split("\nuse ").chain(text.split("\npub(crate) use ")).skip(1);
-        let imports = uses.filter_map(|part| part.split(';').next()).map(str::to_owned).collect();
+        let uses = ["\nuse ", "\npub(crate) use ", "\npub use "].map(|start| text.split(start).skip(1));
+        let imports = uses.into_iter().flatten().filter_map(|part| part.split(';').next());
+        let imports = imports.map(str::to_owned).collect();
         let module = path.file_stem().unwrap().to_string_lossy().into_owned();
         self.files.insert(path, File { module, text, imports });
     }
@@ -329,6 +335,14 @@ impl Function {
         }
         Some((part(&arms), part(&around)))
     }
+}
+
+/// Returns the path of a source file as if its crate were a module: `wallet/src/lib.rs` is `wallet.rs`.
+fn module_path(path: &Path) -> PathBuf {
+    if path.ends_with("src/lib.rs") {
+        return path.ancestors().nth(2).unwrap().with_extension("rs");
+    }
+    path.components().filter(|part| part.as_os_str() != "src").collect()
 }
 
 /// Returns the name of the variant of a command, such as `ScoreBatch` for `score-batch`.

@@ -3,15 +3,15 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_chain::calls::{self, CommitmentText};
+use taonet_cli_base::chain::{Account, AtArgs, NetworkArgs, Plan, SigningHotkeyArgs, TxArgs, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::COMMITMENTS;
 use taonet_primitives::{NetUid, counted};
 
-use crate::chain::{Account, AtArgs, NetworkArgs, Plan, SigningHotkeyArgs, TxArgs, block_json, failed};
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::COMMITMENTS;
-
+/// The commands of `tao commitment`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Publish a commitment for a hotkey
     Set(SetArgs),
     /// Show the commitments of neurons
@@ -20,7 +20,7 @@ pub(crate) enum Command {
 
 /// Publish a commitment for a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct SetArgs {
+pub struct SetArgs {
     /// Text of the commitment, at most 512 bytes
     #[arg(value_parser = |text: &str| CommitmentText::new(text))]
     text: CommitmentText,
@@ -33,7 +33,7 @@ pub(crate) struct SetArgs {
 
 /// Show the commitments of neurons
 #[derive(Debug, Args)]
-pub(crate) struct GetArgs {
+pub struct GetArgs {
     /// Hotkey address [default: all neurons of the subnet]
     #[arg(value_name = "HOTKEY")]
     hotkey: Option<Account>,
@@ -46,7 +46,8 @@ pub(crate) struct GetArgs {
     network: NetworkArgs,
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao commitment`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Set(args) => set(args, context),
         Command::Get(args) => get(args, context),

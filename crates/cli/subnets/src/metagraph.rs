@@ -6,20 +6,19 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_chain::metagraph::Difference;
 use taonet_chain::{At, Chain as _, Detail, Metagraph, Share};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, failed, parse_at};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::table::{table, whole, wrapped};
+use taonet_cli_base::tables::{BOND_ROWS, METAGRAPH, METAGRAPH_CHANGES, WEIGHT_ROWS};
 use taonet_primitives::{Hotkey, MechId, NetUid};
-
-use crate::chain::{AtArgs, NetworkArgs, failed, parse_at};
-use crate::context::Context;
-use crate::printable::printable;
-use crate::table::{table, whole, wrapped};
-use crate::tables::{BOND_ROWS, METAGRAPH, METAGRAPH_CHANGES, WEIGHT_ROWS};
 
 /// Show a subnet's neurons: stake, incentive, consensus, endpoints.
 ///
 /// In JSON, shares are in parts of 65535 and amounts in rao; with --full, each neuron has its weights and bonds as
 /// pairs of uid and share.
 #[derive(Debug, Args)]
-pub(crate) struct MetagraphArgs {
+pub struct MetagraphArgs {
     /// Netuid of the subnet
     netuid: NetUid,
     /// Incentive mechanism, numbered from 0, on subnets with several
@@ -43,7 +42,8 @@ pub(crate) struct MetagraphArgs {
     network: NetworkArgs,
 }
 
-pub(crate) fn run(args: &MetagraphArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao metagraph`.
+pub fn run(args: &MetagraphArgs, context: &Context) -> anyhow::Result<()> {
     let (metagraph, earlier) = context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;

@@ -7,16 +7,15 @@ mod pow;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
+use taonet_cli_base::chain::{PairArgs, Plan, Registration, Spending, TxArgs, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_pow::Device;
 use taonet_primitives::{NetUid, Rao};
 
-use crate::chain::{PairArgs, Plan, Registration, Spending, TxArgs, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-
 /// Register a hotkey on a subnet; the coldkey pays the burn
 #[derive(Debug, Args)]
-pub(crate) struct RegisterArgs {
+pub struct RegisterArgs {
     /// Netuid of the subnet; 0 is the root network
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
@@ -36,7 +35,8 @@ pub(crate) struct RegisterArgs {
     tx: TxArgs<PairArgs>,
 }
 
-pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao register`.
+pub fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid) = (args.tx.hotkey_address()?, args.netuid);
     let is_root = netuid == NetUid(0);
     if is_root && args.limit.is_some() {

@@ -9,11 +9,12 @@ mod own;
 mod read;
 
 use clap::Subcommand;
+use taonet_cli_base::context::Context;
 
-use crate::context::Context;
-
+/// The commands of `tao subnets`.
+#[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// List all subnets
     List(read::ListArgs),
     /// Show one subnet
@@ -46,7 +47,8 @@ pub(crate) enum Command {
     Mechanisms(mechanisms::Command),
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao subnets`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::List(args) => read::list(args, context),
         Command::Show(args) => read::show(args, context),

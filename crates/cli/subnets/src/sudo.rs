@@ -7,17 +7,18 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use taonet_chain::{Hyperparameter, calls};
+use taonet_cli_base::chain::{AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, argument, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_wallet::stake::burn;
 use taonet_primitives::{NetUid, counted};
-
-use crate::chain::{AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, argument, block_json, failed};
-use crate::commands::stake::burn;
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 
 const ADMIN: &str = "AdminUtils";
 
+/// The commands of `tao sudo`.
+#[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Show one hyperparameter of a subnet
     Get(GetArgs),
     Set(SetArgs),
@@ -28,7 +29,7 @@ pub(crate) enum Command {
 
 /// Show one hyperparameter of a subnet
 #[derive(Debug, Args)]
-pub(crate) struct GetArgs {
+pub struct GetArgs {
     /// Name of the hyperparameter, as in `tao subnets hyperparameters`
     name: String,
     /// Netuid of the subnet
@@ -45,7 +46,7 @@ pub(crate) struct GetArgs {
 /// The name of a hyperparameter is that of the chain's call without `sudo_set_`: `tempo` stands for
 /// AdminUtils.sudo_set_tempo. `tao subnets hyperparameters` shows the names and values.
 #[derive(Debug, Args)]
-pub(crate) struct SetArgs {
+pub struct SetArgs {
     /// Name of the hyperparameter, such as tempo or commit_reveal_weights_enabled
     name: String,
     /// One or more values: integers, true, false, or amounts such as 0.5tao
@@ -61,7 +62,8 @@ pub(crate) struct SetArgs {
     tx: TxArgs<ColdkeyArgs>,
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao sudo`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Get(args) => get(args, context),
         Command::Set(args) => set(args, context),

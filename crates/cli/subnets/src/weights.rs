@@ -6,12 +6,12 @@ mod set;
 mod show;
 
 use clap::{Args, Subcommand};
+use taonet_cli_base::context::Context;
 use taonet_primitives::{MechId, NetUid};
 
-use crate::context::Context;
-
+/// The commands of `tao weights`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Set a validator's weights, unencrypted or by commit-reveal as the subnet requires
     Set(set::SetArgs),
     /// Commit to weights by hash; reveal them later with `reveal`
@@ -33,7 +33,8 @@ struct MechanismArgs {
     mech: MechId,
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao weights`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Set(args) => set::run(args, context),
         Command::Commit(args) => by_hash::commit(args, context),

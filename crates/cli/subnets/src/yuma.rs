@@ -7,14 +7,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
+use taonet_cli_base::context::Context;
 use taonet_consensus::classic::{ClassicEpoch, Curve};
 use taonet_consensus::{Case, Epoch, I32F32, Matrix, Sparse};
 
-use crate::context::Context;
-
 /// Compute one epoch of Yuma consensus.
 #[derive(Debug, Args)]
-pub(crate) struct YumaArgs {
+pub struct YumaArgs {
     /// JSON document {"id": …, "input": {…}}, as in vectors/yuma/cases.json
     file: PathBuf,
     /// Show every step: stake, weights, consensus, clipped weights, incentive, bonds, dividends
@@ -31,7 +30,8 @@ pub(crate) struct YumaArgs {
     kappa: f64,
 }
 
-pub(crate) fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao yuma`.
+pub fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
     let document = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let case =
         Case::from_json(&document).with_context(|| format!("{} is not an epoch document", args.file.display()))?;

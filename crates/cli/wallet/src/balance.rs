@@ -3,19 +3,18 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::Client;
+use taonet_cli_base::chain::{Account, AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::place::WalletArgs;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::BALANCE;
 use taonet_primitives::{NetUid, Rao};
-
-use crate::chain::{Account, AtArgs, NetworkArgs, block_json, failed};
-use crate::commands::wallet::place::WalletArgs;
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::BALANCE;
 
 const ROOT: NetUid = NetUid(0);
 
 /// Show account balances: free TAO, and the value of the stake in TAO
 #[derive(Debug, Args)]
-pub(crate) struct BalanceArgs {
+pub struct BalanceArgs {
     /// Addresses, or development accounts such as //Alice [default: the wallet's coldkey]
     #[arg(value_name = "ACCOUNT")]
     accounts: Vec<Account>,
@@ -27,7 +26,8 @@ pub(crate) struct BalanceArgs {
     wallet: WalletArgs,
 }
 
-pub(crate) fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao balance`.
+pub fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
     // An invalid network is reported before a missing wallet.
     args.network.network()?;
     let accounts = match args.accounts.as_slice() {

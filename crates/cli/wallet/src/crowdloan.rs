@@ -11,17 +11,17 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use taonet_chain::calls::{self, CrowdloanPurpose};
 use taonet_chain::{At, Call, Chain as _, Client, Crowdloan, CrowdloanTerms, Inclusion};
-use taonet_primitives::{BlockNumber, Rao};
-
-use crate::chain::{
+use taonet_cli_base::chain::{
     Account, AtArgs, ColdkeyArgs, JsonArguments, NetworkArgs, Plan, Spending, TxArgs, block_json, failed,
 };
-use crate::context::Context;
-use crate::table::{facts, table};
-use crate::tables::{CONTRIBUTORS, CROWDLOANS};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::{facts, table};
+use taonet_cli_base::tables::{CONTRIBUTORS, CROWDLOANS};
+use taonet_primitives::{BlockNumber, Rao};
 
+/// The commands of `tao crowdloan`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// List all crowdloans
     List(ListArgs),
     /// Show one crowdloan and its contributions
@@ -46,7 +46,7 @@ pub(crate) enum Command {
 
 /// List all crowdloans
 #[derive(Debug, Args)]
-pub(crate) struct ListArgs {
+pub struct ListArgs {
     #[command(flatten)]
     at: AtArgs,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub(crate) struct ListArgs {
 
 /// Show one crowdloan and its contributions
 #[derive(Debug, Args)]
-pub(crate) struct ShowArgs {
+pub struct ShowArgs {
     /// Number of the crowdloan
     #[arg(value_name = "ID")]
     id: u32,
@@ -68,7 +68,7 @@ pub(crate) struct ShowArgs {
 /// Create a crowdloan; the deposit is its first contribution
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("purpose").required(true).multiple(false))]
-pub(crate) struct CreateArgs {
+pub struct CreateArgs {
     /// Your first contribution, in TAO; at least 10 TAO
     #[arg(long, value_name = "TAO")]
     deposit: Rao,
@@ -108,7 +108,7 @@ pub(crate) struct CreateArgs {
 
 /// Contribute TAO to a crowdloan
 #[derive(Debug, Args)]
-pub(crate) struct ContributeArgs {
+pub struct ContributeArgs {
     /// Number of the crowdloan
     #[arg(value_name = "ID")]
     id: u32,
@@ -121,7 +121,7 @@ pub(crate) struct ContributeArgs {
 
 /// Arguments that select a crowdloan and a signer
 #[derive(Debug, Args)]
-pub(crate) struct IdArgs {
+pub struct IdArgs {
     /// Number of the crowdloan
     #[arg(value_name = "ID")]
     id: u32,
@@ -132,7 +132,7 @@ pub(crate) struct IdArgs {
 /// Change the terms of a crowdloan (creator only)
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("terms").required(true).multiple(false))]
-pub(crate) struct UpdateArgs {
+pub struct UpdateArgs {
     /// Number of the crowdloan
     #[arg(value_name = "ID")]
     id: u32,
@@ -174,7 +174,8 @@ impl FromStr for NestedCall {
     }
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao crowdloan`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::List(args) => list(args, context),
         Command::Show(args) => show(args, context),

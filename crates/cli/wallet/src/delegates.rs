@@ -2,16 +2,15 @@
 
 use clap::Args;
 use serde_json::json;
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::{table, whole};
+use taonet_cli_base::tables::DELEGATES;
 use taonet_primitives::{Alpha, NetUid};
-
-use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
-use crate::context::Context;
-use crate::table::{table, whole};
-use crate::tables::DELEGATES;
 
 /// List delegates with their take, nominators and stake
 #[derive(Debug, Args)]
-pub(crate) struct DelegatesArgs {
+pub struct DelegatesArgs {
     /// Only delegates registered on this subnet
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,
@@ -21,7 +20,8 @@ pub(crate) struct DelegatesArgs {
     network: NetworkArgs,
 }
 
-pub(crate) fn run(args: &DelegatesArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao delegates`.
+pub fn run(args: &DelegatesArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;

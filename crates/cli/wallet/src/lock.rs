@@ -4,18 +4,18 @@ use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Client, calls};
-use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid};
-
-use crate::chain::{
+use taonet_cli_base::chain::{
     Account, ColdkeyArgs, Obstacle, PairArgs, Plan, ReadColdkeyArgs, StakeLock, TxArgs, block_json, failed, lock_on,
     locks_of,
 };
-use crate::context::Context;
-use crate::table::{facts, table};
-use crate::tables::LOCKS;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::{facts, table};
+use taonet_cli_base::tables::LOCKS;
+use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid};
 
+/// The commands of `tao lock`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// List a coldkey's locks
     List(ReadColdkeyArgs),
     /// Show a coldkey's lock on a subnet
@@ -30,7 +30,7 @@ pub(crate) enum Command {
 
 /// Show a coldkey's lock on a subnet
 #[derive(Debug, Args)]
-pub(crate) struct ShowArgs {
+pub struct ShowArgs {
     /// Netuid of the subnet
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
@@ -40,7 +40,7 @@ pub(crate) struct ShowArgs {
 
 /// Lock stake on a subnet to a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct AddArgs {
+pub struct AddArgs {
     /// Amount in alpha, with at most 9 decimals
     #[arg(value_name = "ALPHA")]
     amount: Alpha,
@@ -56,7 +56,7 @@ pub(crate) struct AddArgs {
 
 /// Make a lock perpetual, or let it decay
 #[derive(Debug, Args)]
-pub(crate) struct ModeArgs {
+pub struct ModeArgs {
     /// New mode of the lock
     #[arg(value_enum, value_name = "MODE")]
     mode: Mode,
@@ -69,7 +69,7 @@ pub(crate) struct ModeArgs {
 
 /// Move a lock to another hotkey
 #[derive(Debug, Args)]
-pub(crate) struct MoveArgs {
+pub struct MoveArgs {
     /// Hotkey to which the stake is locked from then on
     #[arg(value_name = "HOTKEY")]
     to: Account,
@@ -102,7 +102,8 @@ impl Mode {
     }
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao lock`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::List(args) => list(args, context),
         Command::Show(args) => show(args, context),

@@ -6,24 +6,25 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use taonet_chain::{At, Client, Inclusion, blake2_256};
-use taonet_primitives::{AccountId, Rao};
-
-use super::any_call::{self, Target};
-use super::proxy::CallHash;
-use crate::chain::{
+use taonet_cli_base::chain::{
     Account, AtArgs, ColdkeyArgs, NamedArgument, NetworkArgs, Plan, Spending, TxArgs, block_json, failed, hex_text,
 };
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::table::table;
-use crate::tables::ANNOUNCEMENTS;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::ANNOUNCEMENTS;
+use taonet_cli_chain::any_call::{self, Target};
+use taonet_primitives::{AccountId, Rao};
+
+use crate::proxy::CallHash;
 
 const PALLET: &str = "Multisig";
 /// Maximum number of signatories on Bittensor's chains.
 const MAX_SIGNATORIES: usize = 100;
 
+/// The commands of `tao multisig`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Show the address of a multisig account
     Address(AddressArgs),
     /// List the calls that wait for further approvals
@@ -47,14 +48,14 @@ struct GroupArgs {
 
 /// Show the address of a multisig account
 #[derive(Debug, Args)]
-pub(crate) struct AddressArgs {
+pub struct AddressArgs {
     #[command(flatten)]
     group: GroupArgs,
 }
 
 /// List the calls that wait for further approvals
 #[derive(Debug, Args)]
-pub(crate) struct ListArgs {
+pub struct ListArgs {
     /// Address of the multisig account
     #[arg(value_name = "ACCOUNT")]
     account: Account,
@@ -66,7 +67,7 @@ pub(crate) struct ListArgs {
 
 /// Propose or approve a call; the last approval makes it
 #[derive(Debug, Args)]
-pub(crate) struct CallArgs {
+pub struct CallArgs {
     /// Call as PALLET.NAME, such as Balances.transfer_keep_alive
     #[arg(value_name = "CALL")]
     call: Target,
@@ -81,7 +82,7 @@ pub(crate) struct CallArgs {
 
 /// Withdraw a call that you proposed
 #[derive(Debug, Args)]
-pub(crate) struct CancelArgs {
+pub struct CancelArgs {
     /// Hash of the call, as in `tao multisig list`
     #[arg(value_name = "HASH")]
     hash: CallHash,
@@ -141,7 +142,8 @@ impl Group {
     }
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao multisig`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Address(args) => show_address(args, context),
         Command::List(args) => list(args, context),

@@ -9,21 +9,21 @@ use std::str::FromStr;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use taonet_chain::{At, Call, Inclusion, ProxyType, calls};
-use taonet_primitives::{AccountId, BlockNumber, Coldkey, Rao};
-
-use crate::chain::{
+use taonet_cli_base::chain::{
     Account, AtArgs, ColdkeyArgs, HexBytes, NetworkArgs, Plan, Spending, TxArgs, block_json, failed, hex_text,
 };
-use crate::commands::wallet::place::WalletArgs;
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::{ANNOUNCEMENTS, PROXIES};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::place::WalletArgs;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::{ANNOUNCEMENTS, PROXIES};
+use taonet_primitives::{AccountId, BlockNumber, Coldkey, Rao};
 
 /// Pallet and prefix of the constants for the deposit of an account's proxies.
 const DEPOSIT: (&str, &str) = ("Proxy", "ProxyDeposit");
 
+/// The commands of `tao proxy`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// List the proxies of an account
     List(ListArgs),
     /// Add a proxy: an account that makes calls for yours
@@ -46,7 +46,7 @@ pub(crate) enum Command {
 
 /// List the proxies of an account
 #[derive(Debug, Args)]
-pub(crate) struct ListArgs {
+pub struct ListArgs {
     /// Address, or a development account such as //Alice [default: the wallet's coldkey]
     #[arg(value_name = "ACCOUNT")]
     account: Option<Account>,
@@ -60,7 +60,7 @@ pub(crate) struct ListArgs {
 
 /// Add a proxy: an account that makes calls for yours
 #[derive(Debug, Args)]
-pub(crate) struct AddArgs {
+pub struct AddArgs {
     /// Account of the proxy: an address, or a development account such as //Bob
     #[arg(value_name = "PROXY")]
     delegate: Account,
@@ -83,7 +83,7 @@ struct KindArgs {
 
 /// Remove a proxy, or all proxies
 #[derive(Debug, Args)]
-pub(crate) struct RemoveArgs {
+pub struct RemoveArgs {
     /// Account of the proxy
     #[arg(value_name = "PROXY", required_unless_present = "all", conflicts_with = "all")]
     delegate: Option<Account>,
@@ -99,7 +99,7 @@ pub(crate) struct RemoveArgs {
 
 /// Create an account without a key, which proxies control
 #[derive(Debug, Args)]
-pub(crate) struct CreatePureArgs {
+pub struct CreatePureArgs {
     #[command(flatten)]
     kind: KindArgs,
     /// Number of blocks between the announcement of a call and the call; 0 needs no announcement
@@ -114,7 +114,7 @@ pub(crate) struct CreatePureArgs {
 
 /// Remove an account without a key; its funds are lost
 #[derive(Debug, Args)]
-pub(crate) struct KillPureArgs {
+pub struct KillPureArgs {
     /// Account without a key
     #[arg(value_name = "ACCOUNT")]
     account: Account,
@@ -135,7 +135,7 @@ pub(crate) struct KillPureArgs {
 
 /// List the calls that a proxy has announced
 #[derive(Debug, Args)]
-pub(crate) struct AnnouncementsArgs {
+pub struct AnnouncementsArgs {
     /// Account of the proxy [default: the wallet's coldkey]
     #[arg(value_name = "PROXY")]
     delegate: Option<Account>,
@@ -149,7 +149,7 @@ pub(crate) struct AnnouncementsArgs {
 
 /// Reject a call that a proxy announced for your account
 #[derive(Debug, Args)]
-pub(crate) struct RejectArgs {
+pub struct RejectArgs {
     /// Account of the proxy
     #[arg(value_name = "PROXY")]
     delegate: Account,
@@ -162,7 +162,7 @@ pub(crate) struct RejectArgs {
 
 /// Withdraw a call that you announced as a proxy
 #[derive(Debug, Args)]
-pub(crate) struct WithdrawArgs {
+pub struct WithdrawArgs {
     /// Account for which the call was announced
     #[arg(value_name = "ACCOUNT")]
     account: Account,
@@ -189,7 +189,7 @@ impl FromStr for Place {
 
 /// Hash of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CallHash(pub(super) [u8; 32]);
+pub(crate) struct CallHash(pub(super) [u8; 32]);
 
 impl FromStr for CallHash {
     type Err = String;
@@ -200,7 +200,8 @@ impl FromStr for CallHash {
     }
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao proxy`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::List(args) => list(args, context),
         Command::Add(args) => add(args, context),

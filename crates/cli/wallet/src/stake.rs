@@ -1,7 +1,7 @@
 //! The `tao stake` commands.
 
 mod auto;
-pub(crate) mod burn;
+pub mod burn;
 mod child;
 mod claim;
 mod limit;
@@ -11,12 +11,13 @@ mod trade;
 mod unstake_all;
 
 use clap::Subcommand;
+use taonet_cli_base::chain::ReadColdkeyArgs;
+use taonet_cli_base::context::Context;
 
-use crate::chain::ReadColdkeyArgs;
-use crate::context::Context;
-
+/// The commands of `tao stake`.
+#[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Stake TAO on a hotkey by buying the subnet's alpha
     Add(trade::AddArgs),
     /// Unstake from a hotkey by selling the subnet's alpha
@@ -36,7 +37,8 @@ pub(crate) enum Command {
     Auto(auto::Command),
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao stake`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Add(args) => trade::add(args, context),
         Command::Remove(args) => trade::remove(args, context),

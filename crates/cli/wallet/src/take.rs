@@ -3,14 +3,13 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Share, calls};
-
-use crate::chain::{PairArgs, Plan, TxArgs, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
+use taonet_cli_base::chain::{PairArgs, Plan, TxArgs, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 
 /// Show or change the take of a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct TakeArgs {
+pub struct TakeArgs {
     /// New take in percent, 0..=18; increases are limited to one per month [default: show the take]
     #[arg(value_name = "PERCENT")]
     take: Option<Share>,
@@ -18,7 +17,8 @@ pub(crate) struct TakeArgs {
     tx: TxArgs<PairArgs>,
 }
 
-pub(crate) fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao take`.
+pub fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.tx.hotkey_address()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;

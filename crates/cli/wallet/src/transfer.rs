@@ -4,14 +4,13 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 use taonet_chain::calls;
+use taonet_cli_base::chain::{Account, ColdkeyArgs, Plan, Spending, TxArgs};
+use taonet_cli_base::context::Context;
 use taonet_primitives::Rao;
-
-use crate::chain::{Account, ColdkeyArgs, Plan, Spending, TxArgs};
-use crate::context::Context;
 
 /// Send TAO to another account
 #[derive(Debug, Args)]
-pub(crate) struct TransferArgs {
+pub struct TransferArgs {
     /// Recipient: an address, or a development account such as //Bob
     #[arg(value_name = "TO")]
     to: Account,
@@ -28,7 +27,8 @@ pub(crate) struct TransferArgs {
     tx: TxArgs<ColdkeyArgs>,
 }
 
-pub(crate) fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao transfer`.
+pub fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
     let to = args.to;
     let (call, amount) = match args.amount {
         _ if args.all => (calls::transfer_all(to.id(), false), "all TAO".to_owned()),

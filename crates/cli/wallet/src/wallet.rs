@@ -10,7 +10,6 @@ mod list;
 mod message;
 mod mnemonic;
 mod overview;
-pub(crate) mod place;
 mod regen;
 mod sign;
 mod ss58;
@@ -20,13 +19,14 @@ mod verify;
 mod written_key;
 
 use clap::Subcommand;
+use taonet_cli_base::chain::ReadColdkeyArgs;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::memory;
 
-use crate::chain::ReadColdkeyArgs;
-use crate::context::Context;
-use crate::memory;
-
+/// The commands of `tao wallet`.
+#[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Create a wallet with a new coldkey and a new hotkey
     Create(create::CreateArgs),
     /// Create a coldkey
@@ -73,7 +73,8 @@ pub(crate) enum Command {
     Ss58(ss58::Command),
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+/// Runs a command of `tao wallet`.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     memory::protect();
     match command {
         Command::Create(args) => create::run(args, context),

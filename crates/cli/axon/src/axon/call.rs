@@ -10,23 +10,23 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use clap::Args;
 use futures::StreamExt as _;
 use serde_json::{Map, Value, json};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::printable;
 use taonet_wire::{Call, Peer, SignedClient, SynapseClass};
 
 use super::data::Fields;
 use super::peer::PeerArgs;
 use super::verdict::Verdict;
 use super::{SchemeName, data, echo};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::keys::KeyArgs;
-use crate::printable;
 
 /// Call a neuron and print its response.
 ///
 /// The exit code is 0 for a successful response, 3 for no response, 4 when the neuron refuses the signature or the
 /// caller, and 1 for every other status.
 #[derive(Debug, Args)]
-pub(crate) struct CallArgs {
+pub struct CallArgs {
     #[command(flatten)]
     peer: PeerArgs,
     /// Path and query [default: /echo; with --scheme dendrite, the synapse's name]

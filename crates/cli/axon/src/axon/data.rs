@@ -4,10 +4,9 @@ use std::path::Path;
 
 use axum::body::Bytes;
 use serde_json::{Map, Value};
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::input;
 use taonet_primitives::bytes_without_bom;
-
-use crate::exit::{Classified, Failure};
-use crate::input;
 
 /// Reads the value of `--data`: text, `@FILE`, or `-` for standard input.
 pub(super) fn read(text: &str) -> anyhow::Result<Bytes> {

@@ -7,22 +7,23 @@ use taonet_primitives::counted;
 use axum::http::Method;
 use clap::Args;
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::duration::seconds;
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::table::{decimals, table};
+use taonet_cli_base::tables::PING;
 use taonet_wire::{Call, Retry};
 
 use super::SchemeName;
-use super::peer::{PeerArgs, seconds};
+use super::peer::PeerArgs;
 use super::verdict::Verdict;
-use crate::context::Context;
-use crate::keys::KeyArgs;
-use crate::table::{decimals, table};
-use crate::tables::PING;
 
 /// Measure the response time of a neuron.
 ///
 /// Calls GET /ping, or with --scheme dendrite the base class Synapse, one call after the other. The exit code is 0
 /// when all calls succeed.
 #[derive(Debug, Args)]
-pub(crate) struct PingArgs {
+pub struct PingArgs {
     #[command(flatten)]
     peer: PeerArgs,
     /// Number of calls

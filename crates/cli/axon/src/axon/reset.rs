@@ -5,15 +5,14 @@ use std::net::SocketAddr;
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Chain as _, calls};
+use taonet_cli_base::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::endpoint::{rate_limited, stored_axon};
 use taonet_primitives::NetUid;
-
-use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
-use crate::commands::serve_axon::{rate_limited, stored_axon};
-use crate::context::Context;
 
 /// Withdraw a neuron's published endpoint
 #[derive(Debug, Args)]
-pub(crate) struct ResetArgs {
+pub struct ResetArgs {
     /// Netuid of the subnet
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,

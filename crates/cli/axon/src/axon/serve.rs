@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs};
+use taonet_cli_base::duration::seconds;
+use taonet_cli_base::endpoint::external::ExternalIp;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::KeyArgs;
 use taonet_reach::{ChainIp, HomeRouter, PortMapping};
 
 use super::SchemeName;
 use super::echo::{describe_metrics, router, signed_requests};
-use super::external::ExternalIp;
-use super::peer::seconds;
-use crate::context::Context;
-use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
-use crate::exit::{Classified, Failure};
-use crate::keys::KeyArgs;
 
 /// Serve an echo neuron.
 ///
@@ -22,7 +22,7 @@ use crate::keys::KeyArgs;
 /// synapses Synapse, EchoSynapse (returns `prompt` as `answer`) and StreamSynapse (streams `prompt` word by word).
 /// Request bodies are limited to 1 MiB. /healthz needs no signature.
 #[derive(Debug, Args)]
-pub(crate) struct ServeArgs {
+pub struct ServeArgs {
     /// Signature scheme that requests must use
     #[arg(long, value_enum, default_value = "btauth")]
     scheme: SchemeName,

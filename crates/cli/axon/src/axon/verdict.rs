@@ -1,10 +1,9 @@
 //! Outcome of a call to a neuron.
 
 use axum::http::{HeaderMap, StatusCode};
+use taonet_cli_base::exit::{Failure, Quoting};
 use taonet_primitives::with_causes;
 use taonet_wire::{Answer, AxonStatus, CallError, ReturnCode};
-
-use crate::exit::{Failure, Quoting};
 
 /// Outcome of a call: return code, HTTP status and message.
 #[derive(Debug, PartialEq, Eq)]

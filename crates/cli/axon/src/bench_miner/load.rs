@@ -7,6 +7,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use futures::{StreamExt as _, stream};
 use indicatif::ProgressBar;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::progress::Progress;
 use taonet_service::Shutdown;
 use taonet_wire::{Call, ClientConfig, Peer, Retry, ReturnCode, SignedClient};
 use tokio::task::JoinError;
@@ -14,9 +16,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::requests::Requests;
-use crate::commands::axon::Verdict;
-use crate::exit::{Classified, Failure};
-use crate::progress::Progress;
+use crate::axon::Verdict;
 
 /// Longest reason of a failure that is kept, in characters.
 const MAX_REASON: usize = 200;

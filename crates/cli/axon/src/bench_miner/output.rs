@@ -4,9 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_service::{Access, atomic_write};
-
-use crate::exit::{Classified, Failure};
 
 /// Checks that the files can be written, so that a wrong path does not waste a measurement, and that none replaces
 /// another one or the input.
@@ -54,8 +53,9 @@ fn directory(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use taonet_cli_base::exit::exit_code;
+
     use super::*;
-    use crate::exit::exit_code;
 
     #[test]
     fn outputs_that_replace_another_file_are_errors() {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::bail;
 use serde::Serialize;
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::table::{decimals, facts, table};
+use taonet_cli_base::tables::{BENCH_FAILURES, BENCH_OUTCOMES};
 use taonet_primitives::{Hotkey, counted};
 
 use super::load::{Plan, Run, Sample};
-use crate::commands::axon::{Verdict, quantile};
-use crate::printable::printable;
-use crate::table::{decimals, facts, table};
-use crate::tables::{BENCH_FAILURES, BENCH_OUTCOMES};
+use crate::axon::{Verdict, quantile};
 
 /// Maximum number of reasons of failures in a report: a hostile miner could state another one each time.
 const MAX_REASONS: usize = 20;
@@ -312,10 +312,10 @@ fn failures(samples: &[Sample]) -> Vec<Failed> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use taonet_cli_base::exit::exit_code;
 
     use super::super::testing::{report, sample};
     use super::*;
-    use crate::exit::exit_code;
 
     #[test]
     fn failures_are_grouped_by_reason_and_do_not_count_as_response_times() {

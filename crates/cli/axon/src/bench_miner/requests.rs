@@ -11,10 +11,9 @@ use axum::http::HeaderName;
 use rand::seq::IndexedRandom as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::input;
 use taonet_wire::{ReturnCode, SynapseClass};
-
-use crate::exit::{Classified, Failure};
-use crate::input;
 
 /// Numbers of at most 18 digits have sums within 64 bits.
 const MAX_DIGITS: u32 = 18;

@@ -6,12 +6,11 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use taonet_cli_base::chain::{NetworkArgs, failed};
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_neuron::{AddressPolicy, Neurons};
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_wire::{Peer, is_public, permitted_addresses};
-
-use crate::chain::{NetworkArgs, failed};
-use crate::exit::{Classified, Failure};
 
 /// Arguments that select the axon
 #[derive(Debug, Args)]
@@ -132,9 +131,9 @@ fn usage(message: &str) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use taonet_cli_base::exit::exit_code;
 
     use super::*;
-    use crate::exit::exit_code;
 
     const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 

@@ -14,23 +14,24 @@ use taonet_babelbit_audit::conformance::{Played, Target, play};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::temporary_key;
+use taonet_cli_models::engines;
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use taonet_speech::{Espeak, Synthesizer};
 use taonet_wallet::Keypair;
 use taonet_whisper::SpeechTask;
 
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::keys::temporary_key;
-use crate::{engines, settings};
+use crate::settings;
 use items::{Item, Recordings};
 use local_miner::LocalMiner;
 use report::{ItemFigures, MeasuredMiner, Report};
 
 /// Measure the interpretation of a miner: quality, latency, speed, memory
 #[derive(Debug, Args)]
-pub(crate) struct InterpretArgs {
+pub struct InterpretArgs {
     /// Challenge to interpret: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a challenge file; or a
     /// directory of recordings NAME.wav, each with its reference NAME.txt and, if known, its words NAME.src.txt
     #[arg(value_name = "NAME|FILE|DIR")]

@@ -10,16 +10,17 @@ use serde_json::json;
 use taonet_babelbit_core::reference::Reference;
 use taonet_babelbit_core::scoring::{ScoreOptions, Timeline};
 use taonet_babelbit_scorer::{BatchScorer, Candidate, ScorerSettings, TranscriptCache};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::SCORING_BENCHMARK;
+use taonet_cli_models::engines;
 use taonet_primitives::{SampleRate, Seconds, Transcript, Word};
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
 use super::measure::{Spread, Stopwatch, peak_memory, per};
 use super::sounds::{sine, wav};
-use crate::commands::babelbit::score::NoRecognizer;
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::SCORING_BENCHMARK;
-use crate::{engines, settings};
+use crate::score::NoRecognizer;
+use crate::settings;
 
 /// The reference text, nine words.
 const TEXT: [&str; 9] = ["the", "morning", "train", "to", "the", "coast", "leaves", "at", "nine"];
@@ -39,7 +40,7 @@ enum Mode {
 
 /// Measure the scoring of all replies to an utterance on this machine
 #[derive(Debug, Args)]
-pub(crate) struct ScoringArgs {
+pub struct ScoringArgs {
     /// Numbers of replies, one run each
     #[arg(long, value_name = "N", num_args = 1.., default_values_t = [50, 100, 200],
         value_parser = clap::value_parser!(u16).range(1..=4_096))]

@@ -10,19 +10,20 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::STT_BENCHMARK;
+use taonet_cli_models::engines;
 use taonet_primitives::SampleRate;
 use taonet_speech::{Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
 
 use super::measure::{Spread, Stopwatch, peak_memory, per};
 use super::sounds::{AudioKind, wav, wav_paths};
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::STT_BENCHMARK;
-use crate::{engines, settings};
+use crate::settings;
 
 /// Measure speech recognition on this machine
 #[derive(Debug, Args)]
-pub(crate) struct SttArgs {
+pub struct SttArgs {
     /// Numbers of replies, one run each
     #[arg(long, value_name = "N", num_args = 1.., default_values_t = [10, 25, 50],
         value_parser = clap::value_parser!(u16).range(1..=4_096))]
@@ -267,7 +268,7 @@ mod tests {
     #[test]
     fn figures_agree_with_each_other() {
         let recognizer = CtcRecognizer::embedded().unwrap();
-        let speech = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/speech");
+        let speech = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/speech");
         let files = wav_files(&speech).unwrap();
         assert_eq!(files.len(), 20);
         let figures = measure(&recognizer, cores(), &files[..4]).unwrap();

@@ -4,26 +4,27 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_babelbit_chutes::{ApiError, ChutesApi};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::prompt;
 use taonet_service::Shutdown;
 
 use super::{Found, RevisionArgs, failed, find, interruptible};
-use crate::context::Context;
-use crate::printable::printable;
-use crate::{prompt, settings};
+use crate::settings;
 
 /// Schema of the JSON document of `bb delete-chute`.
 const DELETED: &str = "taonet.delete-chute/1";
 
 /// Show the slug and the ID of a text miner's chute
 #[derive(Debug, Args)]
-pub(crate) struct SlugArgs {
+pub struct SlugArgs {
     #[command(flatten)]
     revision: RevisionArgs,
 }
 
 /// Show the log of a chute's instance
 #[derive(Debug, Args)]
-pub(crate) struct LogsArgs {
+pub struct LogsArgs {
     /// ID of the instance, from the page of the chute
     #[arg(long, value_name = "ID")]
     instance_id: String,
@@ -31,7 +32,7 @@ pub(crate) struct LogsArgs {
 
 /// Delete a text miner's chute
 #[derive(Debug, Args)]
-pub(crate) struct DeleteArgs {
+pub struct DeleteArgs {
     #[command(flatten)]
     revision: RevisionArgs,
     /// Do not ask for confirmation

@@ -7,16 +7,16 @@ use clap::Args;
 use serde_json::json;
 use taonet_babelbit_chutes::{ChuteClient, ChuteError, ChutesSettings, Health};
 use taonet_babelbit_core::text_api::PredictedUtterance;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::table::{decimals, judged, table};
+use taonet_cli_base::tables::CHUTE_PROBES;
 use taonet_primitives::counted;
 use taonet_settings::value;
 use url::Url;
 
 use super::{find, interruptible, revision};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 use crate::settings;
-use crate::table::{decimals, judged, table};
-use crate::tables::CHUTE_PROBES;
 
 /// Default address of a chute that runs on this machine, from `chutes run --dev`.
 const LOCAL: &str = "http://127.0.0.1:8000";
@@ -27,7 +27,7 @@ const STEP: Duration = Duration::from_mins(2);
 
 /// Call a text miner's chute: its health, then five predictions
 #[derive(Debug, Args)]
-pub(crate) struct PingArgs {
+pub struct PingArgs {
     /// Revision of the model's repository on the hub, 40 hex digits; no effect with --local
     #[arg(long, value_name = "SHA", value_parser = revision, required_unless_present = "local")]
     revision: Option<String>,

@@ -14,6 +14,12 @@ use taonet_babelbit_chutes::{
 use taonet_babelbit_config::Config;
 use taonet_chain::calls::{self, CommitmentText};
 use taonet_chain::{At, Call, Chain as _, Client, HotkeyState};
+use taonet_cli_base::chain::{failed as chain_failed, publish, set_network};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::prompt;
 use taonet_ledger::chain_time;
 use taonet_primitives::{Hotkey, MechId, counted};
 use taonet_timelock::{Beacon, Round, encrypt};
@@ -22,12 +28,7 @@ use taonet_wallet::Keypair;
 use super::{
     IMAGE, ModelArgs, TemplateArgs, dockerfile, failed, given, interruptible, model, name, render, revision, tag,
 };
-use crate::chain::{failed as chain_failed, publish, set_network};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::keys::KeyArgs;
-use crate::printable::printable;
-use crate::{prompt, settings};
+use crate::settings;
 
 /// Number of blocks until a commitment is revealed, as in the reference.
 const BLOCKS_UNTIL_REVEAL: u32 = 1;
@@ -38,7 +39,7 @@ const LARGE: u64 = 10_000_000;
 /// Upload a text miner's model, deploy it on Chutes, and publish the commitment on the chain
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Debug, Args)]
-pub(crate) struct PushArgs {
+pub struct PushArgs {
     /// Directory of the model to upload
     #[arg(long, value_name = "DIR", required_unless_present = "revision", conflicts_with = "revision")]
     model_path: Option<PathBuf>,

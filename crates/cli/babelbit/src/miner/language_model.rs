@@ -14,14 +14,14 @@ use taonet_babelbit_miner::shorten::{ChatPhraseModel, Shortener};
 use taonet_babelbit_text_miner::causal::{Causal, Limits};
 use taonet_babelbit_text_miner::model::CompletionOptions;
 use taonet_babelbit_text_miner::ngram::NgramModel;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_models::engines::{self, HUB};
 use taonet_lm::{Bits, CausalModel, Compute, LanguageModel, LoadOptions};
 use taonet_speech::MiniLm;
 use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelStore};
 
 use super::is_interpreter;
-use crate::context::Context;
-use crate::engines::{self, HUB};
-use crate::exit::{Classified, Failure};
 
 /// Directory of downloaded language models, in the model directory.
 const DOWNLOADS: &str = "hub";

@@ -12,6 +12,9 @@ use taonet_babelbit_miner::shorten::Shortener;
 use taonet_babelbit_text_miner::backend::Backend;
 use taonet_babelbit_text_miner::model::TextModel;
 use taonet_babelbit_text_miner::ngram::NgramModel;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_models::engines;
+use taonet_cli_models::voice::{Speech, VoiceName};
 use taonet_http::ModelServer;
 use taonet_settings::{Secret, value};
 use taonet_speech::Recognizer;
@@ -21,9 +24,6 @@ use url::Url;
 use super::language_model::completion_options;
 use super::simultaneous::SimultaneousArgs;
 use super::{interpreter, is_interpreter, speech};
-use crate::engines;
-use crate::exit::{Classified, Failure};
-use crate::voice::{Speech, VoiceName};
 
 /// Default timeout of a completion: half of the validators' timeout.
 const COMPLETION: Duration = Duration::from_secs(5);

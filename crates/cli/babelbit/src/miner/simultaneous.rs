@@ -2,9 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use taonet_babelbit_config::MinerTask;
+use taonet_cli_models::engines::SimultaneousPolicy;
 use taonet_whisper::{AlignAttOptions, LANGUAGES, SpeechTask};
-
-use crate::engines::SimultaneousPolicy;
 
 /// Speech-to-text engine in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -9,6 +9,9 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::submission::Outbox;
 use taonet_babelbit_runner::{ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order};
 use taonet_babelbit_workers::Workers;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::serve_metrics_or_warn;
+use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::Readiness;
 use taonet_service::Shutdown;
@@ -17,12 +20,9 @@ use taonet_service::system_clock;
 use taonet_wallet::Keypair;
 
 use super::{MAX_CHANNELS, RunnerArgs, Setup, address_policy, run_paths};
-use crate::context::Context;
-use crate::daemon::serve_metrics_or_warn;
-use crate::preflight;
 
 /// Default metrics port; the validator uses 8010.
-pub(crate) const METRICS_PORT: u16 = 8011;
+pub const METRICS_PORT: u16 = 8011;
 
 pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow::Result<()> {
     context.say(&format!("hotkey {}", setup.keypair.hotkey()));

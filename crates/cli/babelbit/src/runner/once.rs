@@ -11,13 +11,13 @@ use taonet_babelbit_runner::{
     ChainView, MinerEntry, MinerSource, RunError, RunEvent, RunOutcome, RunReport, Runner, random_order,
     registered_miners,
 };
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::progress::Progress;
 use taonet_service::Shutdown;
 
 use super::{RunnerArgs, Setup, connect_all};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 use crate::leaderboard;
-use crate::progress::Progress;
 
 pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> anyhow::Result<()> {
     if args.solo {

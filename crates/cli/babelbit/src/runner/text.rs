@@ -18,6 +18,14 @@ use taonet_babelbit_text_runner::{
     TextMiners, TextOutcome, TextReport, TextRounds, TextRunError, TextRunner, open_ledger,
 };
 use taonet_chain::{At, Client, DatedCommitment};
+use taonet_cli_base::chain::set_network;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::progress::Progress;
+use taonet_cli_base::table::{decimals, table, wrapped};
+use taonet_cli_base::tables::TEXT_SCORES;
+use taonet_cli_models::engines;
 use taonet_primitives::{Hotkey, counted};
 use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_speech::SentenceEmbedder;
@@ -27,15 +35,7 @@ use tokio::sync::OnceCell;
 
 use super::follow::{arena, round_printer, run_rounds, serve_loop_metrics};
 use super::{RunnerArgs, chain, engine_client, fallback, miners, once, outbox, run_paths};
-use crate::chain::set_network;
-use crate::context::Context;
-use crate::engines;
-use crate::exit::{Classified, Failure};
-use crate::printable::printable;
-use crate::progress::Progress;
 use crate::settings;
-use crate::table::{decimals, table, wrapped};
-use crate::tables::TEXT_SCORES;
 
 pub(super) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     let setup = setup(args, context)?;
@@ -235,11 +235,7 @@ fn connector(keypair: &Keypair, external_ip: IpAddr) -> anyhow::Result<ConnectTe
 }
 
 /// Opens one signed connection per miner.
-pub(crate) fn connect(
-    entries: &[MinerEntry],
-    keypair: &Keypair,
-    external_ip: IpAddr,
-) -> anyhow::Result<Vec<TextMiner>> {
+pub fn connect(entries: &[MinerEntry], keypair: &Keypair, external_ip: IpAddr) -> anyhow::Result<Vec<TextMiner>> {
     let connector = connector(keypair, external_ip)?;
     let connect = |entry: &MinerEntry| {
         let connection = connector(entry).with_context(|| format!("cannot call miner {}", entry.uid))?;
@@ -282,7 +278,7 @@ fn show(report: &TextReport, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Formats the miners with their scores, best first.
-pub(crate) fn leaderboard(report: &TextReport) -> String {
+pub fn leaderboard(report: &TextReport) -> String {
     let outcome = match report.outcome {
         TextOutcome::Finished => "played",
         TextOutcome::EndedEarly => "ended early: no active miner, or too many words",

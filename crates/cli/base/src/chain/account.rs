@@ -7,22 +7,25 @@ use taonet_primitives::{AccountId, Coldkey, Hotkey};
 use taonet_wallet::Keypair;
 
 use super::{AtArgs, NetworkArgs};
-use crate::commands::wallet::place::WalletArgs;
+use crate::place::WalletArgs;
 
 /// Account argument: an SS58 address, or a development key such as `//Alice`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Account([u8; 32]);
+pub struct Account([u8; 32]);
 
 impl Account {
-    pub(crate) fn id(self) -> AccountId {
+    /// Returns the account's ID.
+    pub fn id(self) -> AccountId {
         AccountId::from_bytes(self.0)
     }
 
-    pub(crate) fn coldkey(self) -> Coldkey {
+    /// Returns the account as a coldkey.
+    pub fn coldkey(self) -> Coldkey {
         Coldkey::from_bytes(self.0)
     }
 
-    pub(crate) fn hotkey(self) -> Hotkey {
+    /// Returns the account as a hotkey.
+    pub fn hotkey(self) -> Hotkey {
         Hotkey::from_bytes(self.0)
     }
 }
@@ -54,7 +57,7 @@ impl fmt::Display for Account {
 
 /// Arguments that select a coldkey, and the block at which its state is read
 #[derive(Debug, Args)]
-pub(crate) struct ReadColdkeyArgs {
+pub struct ReadColdkeyArgs {
     /// Coldkey address, or a development account such as //Alice [default: the wallet's coldkey]
     #[arg(value_name = "ACCOUNT")]
     account: Option<Account>,
@@ -68,7 +71,7 @@ pub(crate) struct ReadColdkeyArgs {
 
 impl ReadColdkeyArgs {
     /// Returns the selected coldkey; no password is needed.
-    pub(crate) fn coldkey(&self) -> anyhow::Result<Coldkey> {
+    pub fn coldkey(&self) -> anyhow::Result<Coldkey> {
         // An invalid network is reported before a missing wallet.
         self.network.network()?;
         match self.account {
@@ -78,7 +81,7 @@ impl ReadColdkeyArgs {
     }
 
     /// Connects to the chain, and resolves the block.
-    pub(crate) async fn connect(&self) -> anyhow::Result<(Client, Block)> {
+    pub async fn connect(&self) -> anyhow::Result<(Client, Block)> {
         let chain = self.network.connect().await?;
         let block = self.at.block(&chain).await?;
         Ok((chain, block))

@@ -9,7 +9,7 @@ use super::Account;
 
 /// Converts a value to the JSON form that the chain's types expect: integers, booleans and JSON as they are, amounts
 /// such as `0.5tao` in rao, development accounts such as `//Alice` as addresses, and anything else as text.
-pub(crate) fn argument(text: &str) -> Result<Value, String> {
+pub fn argument(text: &str) -> Result<Value, String> {
     if let Some(amount) = text.to_lowercase().strip_suffix("tao") {
         // Other words can end like amounts.
         if amount.starts_with(|first: char| first.is_ascii_digit()) {
@@ -32,9 +32,11 @@ pub(crate) fn argument(text: &str) -> Result<Value, String> {
 
 /// Argument of a call: `NAME=VALUE`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct NamedArgument {
-    pub(crate) name: String,
-    pub(crate) value: Value,
+pub struct NamedArgument {
+    /// Name of the argument in the chain's metadata.
+    pub name: String,
+    /// Value in the JSON form of its type.
+    pub value: Value,
 }
 
 impl FromStr for NamedArgument {
@@ -48,7 +50,7 @@ impl FromStr for NamedArgument {
 
 /// Arguments of a call as one JSON object.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct JsonArguments(pub(crate) Map<String, Value>);
+pub struct JsonArguments(pub Map<String, Value>);
 
 impl FromStr for JsonArguments {
     type Err = String;
@@ -60,7 +62,7 @@ impl FromStr for JsonArguments {
 
 /// Bytes in hexadecimal digits, with or without `0x`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HexBytes(pub(crate) Vec<u8>);
+pub struct HexBytes(pub Vec<u8>);
 
 impl FromStr for HexBytes {
     type Err = String;

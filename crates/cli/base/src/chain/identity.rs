@@ -9,7 +9,7 @@ use crate::table::facts;
 ///
 /// # Errors
 /// A usage error if no field changes, or if a text is too long.
-pub(crate) fn changes<const N: usize>(
+pub fn changes<const N: usize>(
     new: [(&'static str, &str); N],
     published: [(&'static str, &str); N],
     limits: [(&'static str, usize); N],
@@ -31,7 +31,7 @@ pub(crate) fn changes<const N: usize>(
 }
 
 /// Prints the owner of an identity, as a name and a value, and the fields that are not empty.
-pub(crate) fn print_identity<const N: usize>(
+pub fn print_identity<const N: usize>(
     owner: [&str; 2],
     fields: [(&'static str, &str); N],
     context: &Context,

@@ -18,31 +18,34 @@ const STAKE: &str = "StakeInfoRuntimeApi";
 
 /// A lock of a coldkey's stake on a subnet. A coldkey has at most one lock on each subnet.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct StakeLock {
-    pub(crate) netuid: NetUid,
-    pub(crate) hotkey: Hotkey,
+pub struct StakeLock {
+    /// Netuid of the subnet.
+    pub netuid: NetUid,
+    /// Hotkey to which the stake is locked.
+    pub hotkey: Hotkey,
     /// Locked stake at the block that was read.
-    pub(crate) locked: Alpha,
+    pub locked: Alpha,
     /// Locked stake, weighted by the time for which it has been locked.
-    pub(crate) conviction: Alpha,
+    pub conviction: Alpha,
     /// Whether the lock remains until its coldkey changes its mode; otherwise it decays.
-    pub(crate) is_perpetual: bool,
+    pub is_perpetual: bool,
     /// Block for which `locked` and `conviction` are computed.
-    pub(crate) last_update: BlockNumber,
+    pub last_update: BlockNumber,
 }
 
 /// The conviction of a hotkey on a subnet.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct HotkeyConviction {
-    pub(crate) hotkey: Hotkey,
+pub struct HotkeyConviction {
+    /// Hotkey to which the stake is locked.
+    pub hotkey: Hotkey,
     /// Stake locked to the hotkey, weighted by the time for which it has been locked.
-    pub(crate) conviction: Alpha,
+    pub conviction: Alpha,
     /// Whether the hotkey is that of the subnet's owner.
-    pub(crate) is_owner: bool,
+    pub is_owner: bool,
 }
 
 /// Returns the locks of a coldkey, by subnet. `at` must not be the newest block, which can change between the reads.
-pub(crate) async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Result<Vec<StakeLock>> {
+pub async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Result<Vec<StakeLock>> {
     let mut found = Vec::new();
     for (keys, _) in chain.storage_map(SUBTENSOR, "Lock", &[json!(coldkey)], at).await.map_err(failed)? {
         let mut keys = keys.into_iter().rev();
@@ -69,17 +72,12 @@ pub(crate) async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow
 }
 
 /// Returns the lock of a coldkey on a subnet; `None` if it has none.
-pub(crate) async fn lock_on(
-    chain: &Client,
-    coldkey: Coldkey,
-    netuid: NetUid,
-    at: At,
-) -> anyhow::Result<Option<StakeLock>> {
+pub async fn lock_on(chain: &Client, coldkey: Coldkey, netuid: NetUid, at: At) -> anyhow::Result<Option<StakeLock>> {
     Ok(locks_of(chain, coldkey, at).await?.into_iter().find(|lock| lock.netuid == netuid))
 }
 
 /// Returns the hotkeys with conviction on a subnet, highest conviction first.
-pub(crate) async fn convictions(chain: &Client, netuid: NetUid, at: At) -> anyhow::Result<Vec<HotkeyConviction>> {
+pub async fn convictions(chain: &Client, netuid: NetUid, at: At) -> anyhow::Result<Vec<HotkeyConviction>> {
     let owner = chain.subnet(netuid, at).await.map_err(failed)?.owner_hotkey;
     let mut hotkeys = BTreeSet::from([owner]);
     for item in ["HotkeyLock", "DecayingHotkeyLock"] {

@@ -11,11 +11,11 @@ use super::{Obstacle, Spending, Withdrawal, failed};
 
 /// The result of the checks.
 #[derive(Debug, Default)]
-pub(crate) struct NamedCalls {
+pub struct NamedCalls {
     /// TAO that the calls take; `None` if they take none.
-    pub(crate) spending: Option<Spending>,
+    pub spending: Option<Spending>,
     /// Why the chain would refuse the calls.
-    pub(crate) obstacle: Option<Obstacle>,
+    pub obstacle: Option<Obstacle>,
 }
 
 /// What a call does, as far as it is checked.
@@ -36,7 +36,7 @@ enum Effect {
 impl NamedCalls {
     /// Checks calls, given by their names and arguments, that `coldkey` makes one after the other. Checks those up to the
     /// first one that may provide TAO or change the stake, since the chain is read before the first one.
-    pub(crate) async fn check<'a>(
+    pub async fn check<'a>(
         chain: &Client,
         coldkey: Coldkey,
         calls: impl IntoIterator<Item = (&'a str, &'a Value)>,

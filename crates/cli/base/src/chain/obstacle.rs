@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 /// A reason, known before a call is sent, for which the chain would refuse the call or execute it without effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Obstacle {
+pub struct Obstacle {
     /// Name of the error in JSON documents: that of the chain, if it has one.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Message and hint.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Obstacle {
     /// Returns the JSON error.
-    pub(super) fn error(&self) -> Value {
+    pub fn error(&self) -> Value {
         let message = self.text.split("\nhint: ").next().unwrap_or_default();
         json!({ "name": self.name, "message": message })
     }

@@ -10,15 +10,17 @@ use super::{Obstacle, failed};
 
 /// A rate limit: the name of the chain's error, and what it limits, such as `changes of children`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RateLimit {
-    pub(crate) error: &'static str,
-    pub(crate) actions: &'static str,
+pub struct RateLimit {
+    /// Name of the chain's error, such as `SubtensorModule.TxRateLimitExceeded`.
+    pub error: &'static str,
+    /// The limited actions, in the plural.
+    pub actions: &'static str,
 }
 
 impl RateLimit {
     /// Returns why the limit does not allow another action in the next block; `None` if it does. `last` is the block of
     /// the last action.
-    pub(crate) async fn obstacle(
+    pub async fn obstacle(
         self,
         chain: &Client,
         last: u64,
@@ -46,7 +48,7 @@ impl RateLimit {
 }
 
 /// Reads a block number or a number of blocks; 0 if there is none.
-pub(crate) async fn stored_blocks(chain: &Client, item: &str, keys: &[Value], at: At) -> anyhow::Result<u64> {
+pub async fn stored_blocks(chain: &Client, item: &str, keys: &[Value], at: At) -> anyhow::Result<u64> {
     let value = chain.storage("SubtensorModule", item, keys, at).await.map_err(failed)?;
     Ok(value.as_u64().unwrap_or_default())
 }

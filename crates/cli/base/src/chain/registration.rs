@@ -7,16 +7,18 @@ use super::{Obstacle, failed};
 
 /// A registration of a hotkey on a subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Registration {
-    pub(crate) netuid: NetUid,
-    pub(crate) hotkey: Hotkey,
+pub struct Registration {
+    /// Netuid of the subnet.
+    pub netuid: NetUid,
+    /// Hotkey to register.
+    pub hotkey: Hotkey,
     /// Maximum price.
-    pub(crate) limit: Option<Rao>,
+    pub limit: Option<Rao>,
 }
 
 impl Registration {
     /// Returns why the chain would refuse the registration at this price; `None` if nothing is known against it.
-    pub(crate) async fn obstacle(self, chain: &Client, price: Rao) -> anyhow::Result<Option<Obstacle>> {
+    pub async fn obstacle(self, chain: &Client, price: Rao) -> anyhow::Result<Option<Obstacle>> {
         let Self { netuid, hotkey, limit } = self;
         // The chain returns a price and no uids even for subnets that do not exist.
         let subnet = chain.subnet(netuid, At::Head).await;

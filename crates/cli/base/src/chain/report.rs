@@ -281,7 +281,7 @@ fn failed(before: &str, error: &DispatchError) -> anyhow::Error {
 }
 
 /// Prints the outcome of a call that a localnet included on behalf of an account, and returns an error if it failed.
-pub(crate) fn impersonated(account: AccountId, outcome: &Outcome, context: &Context) -> anyhow::Result<()> {
+pub fn impersonated(account: AccountId, outcome: &Outcome, context: &Context) -> anyhow::Result<()> {
     let Some(inclusion) = outcome.inclusion() else { anyhow::bail!("the localnet did not include the call") };
     if context.json {
         context.print_json(&json!({

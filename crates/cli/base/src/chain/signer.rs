@@ -12,11 +12,11 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::{Account, failed, set_network};
-use crate::commands::wallet::place::{self, HotkeyArgs, WalletArgs};
 use crate::exit::{Classified, Failure};
 use crate::keys::DevelopmentUri;
 use crate::memory;
 use crate::password::PasswordArgs;
+use crate::place::{self, HotkeyArgs, WalletArgs};
 
 /// Argument that selects a development key
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ struct DevelopmentArgs {
 
 /// Arguments that select the coldkey that signs a call
 #[derive(Debug, Args)]
-pub(crate) struct ColdkeyArgs {
+pub struct ColdkeyArgs {
     #[command(flatten)]
     wallet: WalletArgs,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub(crate) struct ColdkeyArgs {
 
 /// Arguments that select the hotkey that signs a call
 #[derive(Debug, Args)]
-pub(crate) struct SigningHotkeyArgs {
+pub struct SigningHotkeyArgs {
     #[command(flatten)]
     hotkey: HotkeyArgs,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub(crate) struct SigningHotkeyArgs {
 
 /// Arguments that select the coldkey or the hotkey that signs a call
 #[derive(Debug, Args)]
-pub(crate) struct AnyKeyArgs {
+pub struct AnyKeyArgs {
     #[command(flatten)]
     key: place::KeyArgs,
     #[command(flatten)]
@@ -62,7 +62,7 @@ pub(crate) struct AnyKeyArgs {
 
 /// Arguments that select a hotkey, and the coldkey that signs a call for it
 #[derive(Debug, Args)]
-pub(crate) struct PairArgs {
+pub struct PairArgs {
     #[command(flatten)]
     hotkey: HotkeyArgs,
     /// Address of the hotkey, instead of a hotkey of the wallet
@@ -75,7 +75,7 @@ pub(crate) struct PairArgs {
 }
 
 /// Arguments that select the key that signs a call.
-pub(crate) trait SigningKey: Args {
+pub trait SigningKey: Args {
     /// Whether the arguments select a development key.
     fn is_development(&self) -> bool;
 
@@ -120,7 +120,7 @@ impl SigningKey for SigningHotkeyArgs {
 impl SigningHotkeyArgs {
     /// Opens the key that an option selects, for requests to a neuron; `None` if none does. A development key is an error
     /// unless the network that the environment selects is a development chain.
-    pub(crate) fn unlock_selected(&self) -> anyhow::Result<Option<Keypair>> {
+    pub fn unlock_selected(&self) -> anyhow::Result<Option<Keypair>> {
         if self.is_development() {
             check_development_before(&set_network(None)?)?;
         } else if !self.hotkey.is_given() {
@@ -130,7 +130,7 @@ impl SigningHotkeyArgs {
     }
 
     /// Like [`SigningKey::unlock`], but by default with the hotkey in the operator's settings.
-    pub(crate) fn unlock_configured(&self, settings: &WalletSettings) -> anyhow::Result<Keypair> {
+    pub fn unlock_configured(&self, settings: &WalletSettings) -> anyhow::Result<Keypair> {
         match self.development.key()? {
             Some(key) => Ok(key),
             None => self.hotkey.unlock_configured(settings.clone(), &self.password),
@@ -166,12 +166,12 @@ impl SigningKey for PairArgs {
 
 impl PairArgs {
     /// Returns the arguments that select the wallet and its hotkey.
-    pub(crate) const fn wallet_hotkey(&self) -> &HotkeyArgs {
+    pub const fn wallet_hotkey(&self) -> &HotkeyArgs {
         &self.hotkey
     }
 
     /// Returns the address of the selected hotkey.
-    pub(crate) fn hotkey(&self) -> anyhow::Result<Hotkey> {
+    pub fn hotkey(&self) -> anyhow::Result<Hotkey> {
         match self.hotkey_ss58 {
             Some(account) => Ok(account.hotkey()),
             None => Ok(self.hotkey.wallet()?.hotkeypub(&self.hotkey.name()?)?.hotkey()),
@@ -184,7 +184,7 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Refuses development keys on chains other than development chains, because the secrets of these keys are public. The
 /// chain itself decides, not its address: many operators run a node of the main network on their machine.
-pub(crate) async fn check_development(chain: &Client, network: &Network) -> anyhow::Result<()> {
+pub async fn check_development(chain: &Client, network: &Network) -> anyhow::Result<()> {
     if chain.is_development().await.map_err(failed)? { Ok(()) } else { Err(not_development(network)) }
 }
 
@@ -218,7 +218,7 @@ pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> 
 }
 
 /// Creates the error for a development key on another chain than a development chain.
-pub(crate) fn not_development(network: &Network) -> anyhow::Error {
+pub fn not_development(network: &Network) -> anyhow::Error {
     let text = format!(
         "--key-uri selects a development key, whose secret is public, and {network} is not a development chain\nhint: use \
          a wallet's key, or select a development chain with --network or BT_NETWORK"

@@ -13,7 +13,7 @@ pub(super) const NAME: &str = "InsufficientBalance";
 
 /// TAO that a call takes from an account, besides its fee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Spending {
+pub struct Spending {
     account: AccountId,
     /// The balance that can leave the account.
     available: Rao,
@@ -24,7 +24,7 @@ pub(crate) struct Spending {
 
 impl Spending {
     /// Reads the balance of the account that pays `amount`.
-    pub(crate) async fn read(chain: &Client, account: impl Into<AccountId>, amount: Rao) -> anyhow::Result<Self> {
+    pub async fn read(chain: &Client, account: impl Into<AccountId>, amount: Rao) -> anyhow::Result<Self> {
         let account = account.into();
         let balance = chain.balance(account, At::Head).await.map_err(failed)?;
         let available = balance.free.checked_sub(balance.frozen).unwrap_or_default();
@@ -32,13 +32,13 @@ impl Spending {
     }
 
     /// Requires that the account stays open: its existential deposit must remain.
-    pub(crate) async fn keeping_account(self, chain: &Client) -> anyhow::Result<Self> {
+    pub async fn keeping_account(self, chain: &Client) -> anyhow::Result<Self> {
         Ok(Self { remainder: amount(chain, "Balances", "ExistentialDeposit").await?, ..self })
     }
 
     /// Reads the balance of the account that pays a deposit: the pallet's constants `{prefix}Base`, and `{prefix}Factor`
     /// for each item, without the part that the pallet already holds.
-    pub(crate) async fn deposit(
+    pub async fn deposit(
         chain: &Client,
         account: impl Into<AccountId>,
         (pallet, prefix): (&str, &str),

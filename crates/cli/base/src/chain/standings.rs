@@ -10,13 +10,13 @@ use taonet_service::Shutdown;
 use taonet_wire::Standing;
 
 /// Reads stakes and permits of a subnet's neurons at the newest block.
-pub(crate) async fn standings(chain: &Client, netuid: NetUid) -> Result<HashMap<Hotkey, Standing>, ChainError> {
+pub async fn standings(chain: &Client, netuid: NetUid) -> Result<HashMap<Hotkey, Standing>, ChainError> {
     Ok(Neurons::read(chain, netuid).await?.standings())
 }
 
 /// Reads the standings at each interval and passes them to `replace`, until shutdown. While the chain is unreachable,
 /// the last standings remain in effect.
-pub(crate) async fn keep_fresh(
+pub async fn keep_fresh(
     chain: &Client,
     netuid: NetUid,
     interval: Duration,

@@ -22,7 +22,7 @@ use crate::prompt;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Submission options")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
-pub(crate) struct SubmitArgs {
+pub struct SubmitArgs {
     /// Do not ask for confirmation
     #[arg(long, short, alias = "no-prompt")]
     yes: bool,
@@ -44,18 +44,21 @@ pub(crate) struct SubmitArgs {
 
 /// Arguments of a command that submits a call: how, on which network, and signed with which key
 #[derive(Debug, Args)]
-pub(crate) struct TxArgs<K: SigningKey> {
+pub struct TxArgs<K: SigningKey> {
+    /// How the call is submitted.
     #[command(flatten)]
-    pub(crate) submit: SubmitArgs,
+    pub submit: SubmitArgs,
+    /// The network.
     #[command(flatten)]
-    pub(crate) network: NetworkArgs,
+    pub network: NetworkArgs,
+    /// The signing key.
     #[command(flatten)]
-    pub(crate) key: K,
+    pub key: K,
 }
 
 impl<K: SigningKey> TxArgs<K> {
     /// Connects to the selected network. A development key is an error unless it is a development chain.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
+    pub async fn connect(&self) -> anyhow::Result<Client> {
         let chain = self.network.connect().await?;
         if self.key.is_development() {
             check_development(&chain, &self.network.network()?).await?;
@@ -65,7 +68,7 @@ impl<K: SigningKey> TxArgs<K> {
 
     /// Opens the key that signs the call. A development key is checked by [`Self::connect`]. An invalid network is
     /// reported before a missing wallet.
-    pub(crate) fn unlock(&self) -> anyhow::Result<Keypair> {
+    pub fn unlock(&self) -> anyhow::Result<Keypair> {
         self.network.network()?;
         self.key.unlock()
     }
@@ -73,7 +76,7 @@ impl<K: SigningKey> TxArgs<K> {
 
 impl TxArgs<PairArgs> {
     /// Returns the address of the selected hotkey. An invalid network is reported before a missing wallet.
-    pub(crate) fn hotkey_address(&self) -> anyhow::Result<Hotkey> {
+    pub fn hotkey_address(&self) -> anyhow::Result<Hotkey> {
         self.network.network()?;
         self.key.hotkey()
     }
@@ -87,61 +90,64 @@ enum Wait {
 }
 
 /// A call to submit, with its description for prompts and reports.
-pub(crate) struct Plan {
+pub struct Plan {
     /// Call to submit.
-    pub(crate) call: Call,
+    pub call: Call,
     /// Description without a full stop, such as `Transfer 1 TAO to 5F…`.
-    pub(crate) what: String,
+    pub what: String,
     /// Leading fields of the JSON document.
-    pub(crate) about: Value,
+    pub about: Value,
     /// Extracts further JSON fields from the events of a successful call, such as a new uid.
-    pub(crate) found: fn(&Inclusion) -> Value,
+    pub found: fn(&Inclusion) -> Value,
     /// TAO that the call takes, checked before the call is sent.
-    pub(crate) spending: Option<Spending>,
+    pub spending: Option<Spending>,
     /// Why the call is not sent.
-    pub(crate) obstacle: Option<Obstacle>,
+    pub obstacle: Option<Obstacle>,
 }
 
 impl Plan {
     /// Creates a plan whose JSON document has no fields from events.
-    pub(crate) fn new(call: Call, what: String, about: Value) -> Self {
+    pub fn new(call: Call, what: String, about: Value) -> Self {
         Self { call, what, about, found: |_| json!({}), spending: None, obstacle: None }
     }
 
     /// Sets the TAO that the call takes.
-    pub(crate) fn spending(self, spending: Spending) -> Self {
+    #[must_use]
+    pub fn spending(self, spending: Spending) -> Self {
         Self { spending: Some(spending), ..self }
     }
 
     /// Sets the TAO that a named call takes, and why it is not sent, as its checks have found them.
-    pub(crate) fn checked(self, NamedCalls { spending, obstacle }: NamedCalls) -> Self {
+    #[must_use]
+    pub fn checked(self, NamedCalls { spending, obstacle }: NamedCalls) -> Self {
         Self { spending, obstacle, ..self }
     }
 
     /// Sets why the call is not sent, if there is a reason.
-    pub(crate) fn obstacle(self, obstacle: Option<Obstacle>) -> Self {
+    #[must_use]
+    pub fn obstacle(self, obstacle: Option<Obstacle>) -> Self {
         Self { obstacle, ..self }
     }
 }
 
 impl SubmitArgs {
     /// Returns whether `--dry-run` is set.
-    pub(crate) const fn is_dry_run(&self) -> bool {
+    pub const fn is_dry_run(&self) -> bool {
         self.dry_run
     }
 
     /// Returns the account for which the signer makes the call as a proxy.
-    pub(crate) fn proxy_for(&self) -> Option<AccountId> {
+    pub fn proxy_for(&self) -> Option<AccountId> {
         self.proxy.proxy_for.map(Account::id)
     }
 
     /// Returns the coldkey that makes the call: of the account in `--proxy-for`, or of the signer.
-    pub(crate) fn coldkey(&self, signer: &Keypair) -> Coldkey {
+    pub fn coldkey(&self, signer: &Keypair) -> Coldkey {
         self.proxy.proxy_for.map_or_else(|| signer.coldkey(), Account::coldkey)
     }
 
     /// Returns the hotkey that makes the call: of the account in `--proxy-for`, or of the signer.
-    pub(crate) fn hotkey(&self, signer: &Keypair) -> Hotkey {
+    pub fn hotkey(&self, signer: &Keypair) -> Hotkey {
         self.proxy.proxy_for.map_or_else(|| signer.hotkey(), Account::hotkey)
     }
 
@@ -151,7 +157,7 @@ impl SubmitArgs {
 
     /// Submits a call, waits for its outcome and reports it; a failed call is an error. With `--dry-run`, only
     /// validates the call.
-    pub(crate) async fn submit(
+    pub async fn submit(
         &self,
         chain: &dyn Chain,
         signer: &Keypair,
@@ -162,7 +168,7 @@ impl SubmitArgs {
     }
 
     /// Asks for confirmation unless `--yes` is set, then continues as [`Self::submit`]. For calls that cost TAO.
-    pub(crate) async fn confirm_and_submit(
+    pub async fn confirm_and_submit(
         &self,
         chain: &dyn Chain,
         signer: &Keypair,
@@ -213,12 +219,7 @@ impl SubmitArgs {
 }
 
 /// Sends a call as part of a longer command, and returns its outcome as JSON; a failed call is an error.
-pub(crate) async fn publish(
-    chain: &dyn Chain,
-    signer: &Keypair,
-    call: &Call,
-    context: &Context,
-) -> anyhow::Result<Value> {
+pub async fn publish(chain: &dyn Chain, signer: &Keypair, call: &Call, context: &Context) -> anyhow::Result<Value> {
     let follow = Follow { until: Until::Included, ..Follow::default() };
     let Sent { extrinsic, outcome, .. } = send(chain, signer, call, follow, context).await?;
     report::check(&extrinsic, &outcome, follow.until)?;

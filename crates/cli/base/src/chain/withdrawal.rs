@@ -10,15 +10,16 @@ const NAME: &str = "SubtensorModule.NotEnoughStakeToWithdraw";
 
 /// Stake that a call takes from a coldkey, on a hotkey and a subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Withdrawal {
-    pub(crate) amount: Alpha,
+pub struct Withdrawal {
+    /// Stake that the call takes.
+    pub amount: Alpha,
     /// Why the stake does not suffice.
-    pub(crate) obstacle: Option<Obstacle>,
+    pub obstacle: Option<Obstacle>,
 }
 
 impl Withdrawal {
     /// Reads the stake of which a call takes `amount`, or everything if that is `None`.
-    pub(crate) async fn read(
+    pub async fn read(
         chain: &Client,
         (hotkey, coldkey, netuid): (Hotkey, Coldkey, NetUid),
         amount: Option<Alpha>,
@@ -46,7 +47,7 @@ impl Withdrawal {
 }
 
 /// Returns the obstacle of a coldkey without stake; `message` names the coldkey and the stake.
-pub(crate) fn no_stake(message: &str) -> Obstacle {
+pub fn no_stake(message: &str) -> Obstacle {
     Obstacle { name: NAME, text: format!("{message}\nhint: list the stake with `tao stake list`") }
 }
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 use clap::Args;
 use taonet_reach::{SOURCES, external_ip};
 
-use super::peer::seconds;
+use crate::duration::seconds;
 
 /// External IP address, fixed or detected automatically.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum ExternalIp {
+pub enum ExternalIp {
+    /// The address that services on the internet see.
     Auto,
+    /// A fixed address.
     Given(IpAddr),
 }
 
@@ -28,7 +30,7 @@ impl std::str::FromStr for ExternalIp {
 
 impl ExternalIp {
     /// Resolves the address; `auto` queries `sources`, or five public services if `sources` is empty.
-    pub(crate) async fn resolve(self, sources: &[String], within: Duration) -> anyhow::Result<IpAddr> {
+    pub async fn resolve(self, sources: &[String], within: Duration) -> anyhow::Result<IpAddr> {
         Ok(match self {
             Self::Given(ip) => ip,
             Self::Auto if sources.is_empty() => external_ip(&SOURCES, within).await?,

@@ -16,7 +16,7 @@ const TEXT: usize = 24;
 
 /// A table column with its kind and rank.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Column {
+pub struct Column {
     name: Cow<'static, str>,
     kind: Kind,
     rank: u8,
@@ -36,7 +36,7 @@ enum Kind {
 
 impl Column {
     /// Creates a column of numbers: right-aligned, never wrapped or truncated.
-    pub(crate) const fn number(name: &'static str) -> Self {
+    pub const fn number(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Number)
     }
 
@@ -51,12 +51,12 @@ impl Column {
     }
 
     /// Creates a column of addresses or hashes: abbreviated if necessary.
-    pub(crate) const fn address(name: &'static str) -> Self {
+    pub const fn address(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Address)
     }
 
     /// Creates a column of text: wrapped between words if necessary.
-    pub(crate) const fn text(name: &'static str) -> Self {
+    pub const fn text(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Text)
     }
 
@@ -66,12 +66,12 @@ impl Column {
 
     /// Makes the column optional. Columns with the highest rank are omitted first, on a tie the last one; columns
     /// without a rank are never omitted.
-    pub(crate) const fn rank(mut self, rank: u8) -> Self {
+    pub const fn rank(mut self, rank: u8) -> Self {
         self.rank = rank;
         self
     }
 
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 

@@ -4,7 +4,7 @@ use super::{address, fixed, number, text};
 use crate::table::Column;
 
 /// Columns of `bb runner --once`, and the demonstration while it plays.
-pub(crate) static LEADERBOARD: [Column; 8] = [
+pub static LEADERBOARD: [Column; 8] = [
     fixed("miner"),
     number("uid").rank(4),
     number("score"),
@@ -16,7 +16,7 @@ pub(crate) static LEADERBOARD: [Column; 8] = [
 ];
 
 /// Columns of `bb runner --once --metrics`.
-pub(crate) static FIELD_METRICS: [Column; 8] = [
+pub static FIELD_METRICS: [Column; 8] = [
     fixed("miner"),
     number("replies").rank(3),
     number("WER"),
@@ -28,7 +28,7 @@ pub(crate) static FIELD_METRICS: [Column; 8] = [
 ];
 
 /// Columns of `tao demo`: results of each miner.
-pub(crate) static STANDINGS: [Column; 11] = [
+pub static STANDINGS: [Column; 11] = [
     fixed("miner"),
     number("uid").rank(5),
     number("score"),
@@ -43,19 +43,19 @@ pub(crate) static STANDINGS: [Column; 11] = [
 ];
 
 /// Columns of `tao demo --contest text` and `bb runner --contest text`: scores.
-pub(crate) static TEXT_SCORES: [Column; 3] = [fixed("miner"), number("score"), number("errors")];
+pub static TEXT_SCORES: [Column; 3] = [fixed("miner"), number("score"), number("errors")];
 
 /// Columns of `bb ping-chute`.
-pub(crate) static CHUTE_PROBES: [Column; 3] = [fixed("call"), number("seconds"), text("answer")];
+pub static CHUTE_PROBES: [Column; 3] = [fixed("call"), number("seconds"), text("answer")];
 
 /// Columns of `tao demo --contest text`: weights.
-pub(crate) static TEXT_STANDINGS: [Column; 3] = [fixed("miner"), number("weight"), number("emission α")];
+pub static TEXT_STANDINGS: [Column; 3] = [fixed("miner"), number("weight"), number("emission α")];
 
 /// Columns of `tao demo`: transcripts of one utterance.
-pub(crate) static EXAMPLE: [Column; 3] = [fixed("who"), text("what"), text("score")];
+pub static EXAMPLE: [Column; 3] = [fixed("who"), text("what"), text("score")];
 
 /// Columns of `bb bench stt`.
-pub(crate) static STT_BENCHMARK: [Column; 10] = [
+pub static STT_BENCHMARK: [Column; 10] = [
     number("miners"),
     number("audio s").rank(3),
     number("wall s"),
@@ -69,11 +69,11 @@ pub(crate) static STT_BENCHMARK: [Column; 10] = [
 ];
 
 /// Columns of `bb bench scoring`.
-pub(crate) static SCORING_BENCHMARK: [Column; 5] =
+pub static SCORING_BENCHMARK: [Column; 5] =
     [number("miners"), number("wall s"), number("CPU s"), number("miners/s"), number("peak MB")];
 
 /// Columns of `bb bench interpret`.
-pub(crate) static INTERPRET_BENCHMARK: [Column; 10] = [
+pub static INTERPRET_BENCHMARK: [Column; 10] = [
     text("recording"),
     number("score"),
     number("WER").rank(1),
@@ -87,10 +87,10 @@ pub(crate) static INTERPRET_BENCHMARK: [Column; 10] = [
 ];
 
 /// Columns of `bb audit`: scoring conditions that differ.
-pub(crate) static CONDITIONS: [Column; 3] = [fixed("condition"), text("recorded"), text("this machine")];
+pub static CONDITIONS: [Column; 3] = [fixed("condition"), text("recorded"), text("this machine")];
 
 /// Columns of `bb audit`: mismatches.
-pub(crate) static MISMATCHES: [Column; 7] = [
+pub static MISMATCHES: [Column; 7] = [
     number("miner"),
     address("hotkey").rank(2),
     fixed("utterance"),
@@ -101,14 +101,13 @@ pub(crate) static MISMATCHES: [Column; 7] = [
 ];
 
 /// Columns of `bb config show`.
-pub(crate) static SETTINGS: [Column; 4] =
-    [fixed("setting"), text("value"), fixed("from").rank(2), text("meaning").rank(1)];
+pub static SETTINGS: [Column; 4] = [fixed("setting"), text("value"), fixed("from").rank(2), text("meaning").rank(1)];
 
 /// Columns of `bb test-miner`: the rules.
-pub(crate) static RULES: [Column; 3] = [fixed("rule"), fixed(""), text("seen")];
+pub static RULES: [Column; 3] = [fixed("rule"), fixed(""), text("seen")];
 
 /// Columns of `bb test-miner`: response times.
-pub(crate) static TIMINGS: [Column; 7] = [
+pub static TIMINGS: [Column; 7] = [
     fixed("request"),
     number("answers").rank(3),
     number("median ms").rank(1),
@@ -119,7 +118,7 @@ pub(crate) static TIMINGS: [Column; 7] = [
 ];
 
 /// Columns of `bb test-miner`: the scores.
-pub(crate) static CHALLENGES: [Column; 6] = [
+pub static CHALLENGES: [Column; 6] = [
     text("challenge"),
     number("score"),
     number("accuracy").rank(1),
@@ -129,4 +128,4 @@ pub(crate) static CHALLENGES: [Column; 6] = [
 ];
 
 /// Columns of `bb validate --once`.
-pub(crate) static WEIGHT_VECTOR: [Column; 2] = [number("uid"), number("weight")];
+pub static WEIGHT_VECTOR: [Column; 2] = [number("uid"), number("weight")];

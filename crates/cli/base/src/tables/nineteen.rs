@@ -4,7 +4,7 @@ use super::{address, fixed, number, text};
 use crate::table::Column;
 
 /// Columns of `tao nineteen demo`: results of each miner.
-pub(crate) static MARKET: [Column; 10] = [
+pub static MARKET: [Column; 10] = [
     fixed("miner"),
     number("uid").rank(5),
     number("weight"),
@@ -18,7 +18,7 @@ pub(crate) static MARKET: [Column; 10] = [
 ];
 
 /// Columns of `tao nineteen keys list`.
-pub(crate) static API_KEYS: [Column; 12] = [
+pub static API_KEYS: [Column; 12] = [
     fixed("id"),
     text("name"),
     number("credits"),
@@ -34,7 +34,7 @@ pub(crate) static API_KEYS: [Column; 12] = [
 ];
 
 /// Columns of `tao nineteen keys teams`.
-pub(crate) static TEAMS: [Column; 6] = [
+pub static TEAMS: [Column; 6] = [
     text("team"),
     number("keys").rank(3),
     number("budget/month"),
@@ -44,7 +44,7 @@ pub(crate) static TEAMS: [Column; 6] = [
 ];
 
 /// Columns of `tao nineteen keys usage`.
-pub(crate) static USAGE: [Column; 7] = [
+pub static USAGE: [Column; 7] = [
     fixed("day"),
     fixed("key"),
     text("model"),
@@ -55,11 +55,11 @@ pub(crate) static USAGE: [Column; 7] = [
 ];
 
 /// Columns of `tao nineteen keys invoice`.
-pub(crate) static INVOICE: [Column; 5] =
+pub static INVOICE: [Column; 5] =
     [text("model"), number("requests"), number("tokens in").rank(2), number("tokens out").rank(2), number("credits")];
 
 /// Columns of `tao nineteen keys deposits`.
-pub(crate) static DEPOSITS: [Column; 7] = [
+pub static DEPOSITS: [Column; 7] = [
     number("block"),
     number("event"),
     fixed("key"),
@@ -70,4 +70,4 @@ pub(crate) static DEPOSITS: [Column; 7] = [
 ];
 
 /// Columns of `tao nineteen tasks FILE`.
-pub(crate) static TASKS: [Column; 2] = [fixed("task"), number("weight")];
+pub static TASKS: [Column; 2] = [fixed("task"), number("weight")];

@@ -4,7 +4,7 @@ use super::{address, fixed, number, text};
 use crate::table::Column;
 
 /// Columns of `tao proof validator --requests`.
-pub(crate) static PROOF_TALLIES: [Column; 6] = [
+pub static PROOF_TALLIES: [Column; 6] = [
     address("miner"),
     number("verified"),
     number("failed"),
@@ -14,7 +14,7 @@ pub(crate) static PROOF_TALLIES: [Column; 6] = [
 ];
 
 /// Columns of the circuits of `tao proof demo`.
-pub(crate) static PROOF_CIRCUITS: [Column; 5] = [
+pub static PROOF_CIRCUITS: [Column; 5] = [
     fixed("model"),
     fixed("backend"),
     number("constraints"),
@@ -23,16 +23,16 @@ pub(crate) static PROOF_CIRCUITS: [Column; 5] = [
 ];
 
 /// Columns of `tao proof inspect`: files of a circuit.
-pub(crate) static PROOF_FILES: [Column; 2] = [fixed("file"), address("SHA-256")];
+pub static PROOF_FILES: [Column; 2] = [fixed("file"), address("SHA-256")];
 
 /// Columns of `tao proof inspect`: slices of a model.
-pub(crate) static PROOF_SLICES: [Column; 2] = [address("slice"), number("multiply-adds")];
+pub static PROOF_SLICES: [Column; 2] = [address("slice"), number("multiply-adds")];
 
 /// Columns of `tao proof setup`: contributions to a trusted setup.
-pub(crate) static CONTRIBUTIONS: [Column; 3] = [number("#"), address("key"), text("contributor")];
+pub static CONTRIBUTIONS: [Column; 3] = [number("#"), address("key"), text("contributor")];
 
 /// Columns of the standings of `tao proof demo`.
-pub(crate) static PROOF_STANDINGS: [Column; 9] = [
+pub static PROOF_STANDINGS: [Column; 9] = [
     fixed("miner"),
     number("uid").rank(2),
     number("verified"),
@@ -45,7 +45,7 @@ pub(crate) static PROOF_STANDINGS: [Column; 9] = [
 ];
 
 /// Columns of the user's proofs in `tao proof demo`.
-pub(crate) static PROOF_USER: [Column; 7] = [
+pub static PROOF_USER: [Column; 7] = [
     fixed("backend"),
     text("digit"),
     text("miner"),

@@ -235,10 +235,10 @@ fn matrices() -> Vec<Sample> {
 fn all_facts() -> Vec<Sample> {
     let long = "A subnet for the interpretation of live speech, with a description that is longer than a line of the terminal";
     vec![
-        Sample::facts("commands/block.rs", &[
+        Sample::facts("chain/block.rs", &[
             ["block", "7654321"], ["hash", BLOCK], ["final", "not yet"], ["time", "2026-11-21T12:00:00.123Z"], ["events", "123"],
         ]),
-        Sample::facts("commands/bench_miner/report.rs", &[
+        Sample::facts("axon/bench_miner/report.rs", &[
             ["miner", "http://203.0.113.217:65535/"], ["hotkey", ALICE], ["requests", "summing of size 9, signed by dendrite"],
             ["load", "100000 calls, 10000 calls per second, at most 1024 requests at the same time"],
             ["sent", "99871 in 60.0 s, incomplete"], ["succeeded", "99742, 1662.4 per second"],
@@ -248,57 +248,57 @@ fn all_facts() -> Vec<Sample> {
             ["fault", "hotkey: /var/lib/taonet/hotkey: mode 0644: other users can read the secret"],
             ["remedy", "run `chmod 600 /var/lib/taonet/hotkey`"],
         ]),
-        Sample::facts("commands/tx.rs", &[
+        Sample::facts("chain/tx.rs", &[
             ["extrinsic", BLOCK], ["signer", ALICE], ["nonce", "12"], ["tip", "0 TAO"],
             ["era", "128 blocks, from a block whose number modulo 128 is 37"], ["call", "Balances.transfer_keep_alive"],
             ["· dest", BOB], ["· value", "1000000000"], ["call hash", BLOCK],
         ]),
-        Sample::facts("commands/crowdloan.rs", &[
+        Sample::facts("wallet/crowdloan.rs", &[
             ["crowdloan", "12, finalized"], ["creator", ALICE], ["raised", "123456.789012345 of 123456.789012345 TAO"],
             ["minimum", "0.1 TAO"], ["end", "block 7654321"], ["target", BOB],
         ]),
-        Sample::facts("commands/lock.rs", &[
+        Sample::facts("wallet/lock.rs", &[
             ["coldkey", ALICE], ["netuid", "59"], ["hotkey", BOB], ["locked", "1234567.890123456 alpha"],
             ["conviction", "98765.432109876"], ["mode", "perpetual"],
         ]),
-        Sample::facts("chain/identity.rs", &[
+        Sample::facts("base/chain/identity.rs", &[
             ["coldkey", ALICE], ["name", "A validator"], ["url", "https://validator.example"], ["description", long],
         ]),
-        Sample::facts("commands/wallet/swap.rs", &[
+        Sample::facts("wallet/wallet/swap.rs", &[
             ["coldkey", ALICE], ["new hash", BLOCK], ["due", "block 7654321"], ["clear", "from block 7661521"],
             ["disputed", "in block 7654400"],
         ]),
-        Sample::facts("commands/localnet/announce.rs", &[
+        Sample::facts("localnet/announce.rs", &[
             ["WebSocket", "ws://127.0.0.1:9944"], ["genesis", BLOCK], ["state", "in memory, discarded on shutdown"],
         ]),
-        Sample::facts("commands/localnet/control.rs", &[
+        Sample::facts("localnet/control.rs", &[
             ["block", "7654321 0x3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671"], ["oldest block", "7654065"],
             ["clock offset", "8760h 15m 12s 345ms"], ["pool", "12345 ready, 123 future"], ["on disk", "1234.5 MB"],
         ]),
-        Sample::facts("commands/subnets/read.rs", &[
+        Sample::facts("subnets/subnets/read.rs", &[
             ["netuid", "59"], ["owner's hotkey", ALICE], ["price", "0.012345678 TAO per alpha, moving average 0.012345678"],
             ["pool", "12345.678901234 TAO, 1234567.890123456 alpha; 2345678.901234567 alpha outside the pool"], ["about", long],
         ]),
-        Sample::facts("commands/babelbit/score.rs", &[
+        Sample::facts("babelbit/score.rs", &[
             ["score", "0.951234"], ["failed gates", "accuracy, rate"], ["expected", REFERENCE], ["transcript", REFERENCE],
         ]),
-        Sample::facts("commands/nineteen/explain.rs", &[
+        Sample::facts("nineteen/explain.rs", &[
             ["task", "chat-llama-3-1-70b, 0.15 of the incentive"], ["average quality", "0.987654 of 1234 answers"],
             ["speed", "123.45 per second, bonus +0.1234"],
             ["score", "quality 0.987654 × period 0.123456 of 1234 periods × capacity 1234567.8 = 150443.123, net 0.123456"],
         ]),
-        Sample::facts("commands/babelbit/test_miner.rs", &[
+        Sample::facts("babelbit/test_miner.rs", &[
             ["expected", "every answer has as many bytes as its frame, with silence where nothing is said yet"],
             ["seen", "frame 1 of 25: byte_count 1920, and 960 bytes of audio"], ["fix", "send all bytes of the frame"],
         ]),
-        Sample::facts("commands/proof/prove.rs", &[
+        Sample::facts("proof/prove.rs", &[
             ["circuit", HASH], ["miner", ALICE], ["nonce", HASH], ["proof", "128 bytes"],
             ["outputs", "-12.3456 12.3456 0.1234 0.1234 0.1234 -0.1234 -0.1234 0.1234 0.1234 0.1234 0.1234 0.1234"],
         ]),
-        Sample::facts("commands/proof/prove/many.rs", &[
+        Sample::facts("proof/prove/many.rs", &[
             ["first.json", "valid"], ["second.json", "the proof is invalid: the openings do not match the commitment"],
         ]),
-        Sample::facts("commands/proof/table.rs", &[
+        Sample::facts("proof/table.rs", &[
             ["circuit", HASH], ["input", "1×28×28, integers of -128..=127, divided by 2^7"], ["multiply-adds", "9650000"],
             ["quantisation", "errors on 1234 samples, calibrated on 123 others: mean 0.00123, largest 0.12345\naccuracy 98.76 % before, 98.54 % after"],
         ]),

@@ -4,7 +4,7 @@ use super::number;
 use crate::table::Column;
 
 /// Columns of `tao yuma`: the state that the chain stores.
-pub(crate) static YUMA_RESULT: [Column; 11] = [
+pub static YUMA_RESULT: [Column; 11] = [
     number("uid"),
     number("stake"),
     number("active").rank(7),
@@ -19,7 +19,7 @@ pub(crate) static YUMA_RESULT: [Column; 11] = [
 ];
 
 /// Columns of `tao yuma --explain`: the first step.
-pub(crate) static YUMA_STAKE: [Column; 7] = [
+pub static YUMA_STAKE: [Column; 7] = [
     number("uid"),
     number("rao"),
     number("S"),
@@ -30,24 +30,24 @@ pub(crate) static YUMA_STAKE: [Column; 7] = [
 ];
 
 /// Columns of `tao yuma --explain`: consensus.
-pub(crate) static YUMA_CONSENSUS: [Column; 2] = [number("uid"), number("C")];
+pub static YUMA_CONSENSUS: [Column; 2] = [number("uid"), number("C")];
 
 /// Columns of `tao yuma --explain`: validator trust.
-pub(crate) static YUMA_TRUST: [Column; 2] = [number("uid"), number("Tv")];
+pub static YUMA_TRUST: [Column; 2] = [number("uid"), number("Tv")];
 
 /// Columns of `tao yuma --explain`: rank and incentive.
-pub(crate) static YUMA_RANK: [Column; 3] = [number("uid"), number("R"), number("I")];
+pub static YUMA_RANK: [Column; 3] = [number("uid"), number("R"), number("I")];
 
 /// Columns of `tao yuma --explain`: dividends.
-pub(crate) static YUMA_DIVIDENDS: [Column; 2] = [number("uid"), number("D")];
+pub static YUMA_DIVIDENDS: [Column; 2] = [number("uid"), number("D")];
 
 /// Returns the columns of the matrices of `tao yuma`: one per uid that has an entry.
-pub(crate) fn yuma_matrix(uids: &[usize]) -> Vec<Column> {
+pub fn yuma_matrix(uids: &[usize]) -> Vec<Column> {
     std::iter::once(number("from \\ to")).chain(uids.iter().map(|uid| Column::number_of(uid.to_string()))).collect()
 }
 
 /// Columns of `tao yuma --classic`.
-pub(crate) static YUMA_CLASSIC: [Column; 8] = [
+pub static YUMA_CLASSIC: [Column; 8] = [
     number("uid"),
     number("stake S"),
     number("rank R").rank(2),

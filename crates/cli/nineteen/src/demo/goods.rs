@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use taonet_cli_base::context::Context;
+use taonet_cli_models::chat_model::{self, CHAT_MODEL};
 use taonet_lm::LanguageModel;
 use taonet_nineteen_core::MarketConfig;
-
-use crate::chat_model::{self, CHAT_MODEL};
-use crate::context::Context;
 
 /// Value of `--model` for the small model with random weights.
 const RANDOM: &str = "random";

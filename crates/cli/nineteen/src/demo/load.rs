@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::Rng as _;
 use serde_json::{Value, json};
+use taonet_cli_base::daemon::serve_here;
 use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_store::{KeyTerms, Store};
 use taonet_service::{Shutdown, system_clock};
@@ -15,7 +16,6 @@ use zeroize::Zeroizing;
 use super::super::keys::now_ms;
 use super::super::operation::RunningOperation;
 use super::MODEL;
-use crate::daemon::serve_here;
 
 /// Maximum tokens per request.
 const TOKENS: u64 = 16;

@@ -11,6 +11,8 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::{Json, Router};
 use serde_json::json;
+use taonet_cli_base::daemon::serve_here;
+use taonet_cli_localnet::demo_chain::DemoChain;
 use taonet_lm::EngineSettings;
 use taonet_lm::server::router;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
@@ -24,8 +26,6 @@ use taonet_wire::{Limits, Policy};
 use url::Url;
 
 use super::goods::Goods;
-use crate::daemon::serve_here;
-use crate::demo_chain::DemoChain;
 
 /// Rejection interval: the rate-limiting miner and the failing miner reject every third request of each task.
 const REFUSES: u64 = 3;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
+use taonet_cli_base::table::{Cell, decimals, judged, table, wrapped};
+use taonet_cli_base::tables::MARKET;
+use taonet_cli_localnet::demo_chain::OnChain;
 use taonet_nineteen_control::MarketReport;
 use taonet_nineteen_store::{ContenderRow, RewardRow};
 use taonet_primitives::{Hotkey, Uid, counted};
 
 use super::miners::{Behaviour, DemoMiner};
-use crate::demo_chain::OnChain;
-use crate::table::{Cell, decimals, judged, table, wrapped};
-use crate::tables::MARKET;
 
 /// Results of a miner after a period.
 struct Standing {

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use taonet_chain::Chain;
+use taonet_cli_localnet::demo_chain::{DemoChain, NETUID};
 use taonet_kit::{Caller, Miner, MinerSettings, SynapseError};
 use taonet_primitives::{Hotkey, with_causes};
 use taonet_prompting_neurons::{CannedAnswers, Completer, Prompting, miner};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use tokio::net::TcpListener;
-
-use crate::demo_chain::{DemoChain, NETUID};
 
 /// Behaviour of a demonstration miner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
+use taonet_cli_base::table::{Cell, decimals, judged, table, wrapped};
+use taonet_cli_base::tables::PROMPTING;
+use taonet_cli_localnet::demo_chain::OnChain;
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
 use taonet_prompting_neurons::{AnswerRecord, StepRecord};
 
 use super::miners::{Behaviour, DemoMiner};
-use crate::demo_chain::OnChain;
-use crate::table::{Cell, decimals, judged, table, wrapped};
-use crate::tables::PROMPTING;
 
 /// Tolerance of the comparison between the submitted weights and those that follow from the record.
 const TOLERANCE: f64 = 1e-6;

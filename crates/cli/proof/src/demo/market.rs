@@ -4,6 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::daemon::{demonstrate, serve_here};
+use taonet_cli_base::submission;
+use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, VALIDATOR};
 use taonet_neuron::{AddressPolicy, MinerEntry};
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
 use taonet_proof_circuits::{Backends, Catalogue, CircuitDirectory, CompileOptions, Compiled, ShippedModel};
@@ -22,11 +26,7 @@ use tokio::sync::watch;
 
 use super::report::{DemoReport, Standing};
 use super::user::{User, UserAnswer, UserProof};
-use crate::commands::proof::validator;
-use crate::context::Context;
-use crate::daemon::{demonstrate, serve_here};
-use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, VALIDATOR};
-use crate::submission;
+use crate::validator;
 
 /// Minimum number of outcomes for a miner to get a weight.
 const MIN_ANSWERS: u64 = 3;

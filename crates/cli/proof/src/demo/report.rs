@@ -3,6 +3,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use taonet_cli_base::table::{decimals, judged, table, wrapped};
+use taonet_cli_base::tables::{PROOF_CIRCUITS, PROOF_STANDINGS, PROOF_USER};
+use taonet_cli_localnet::demo_chain::OnChain;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_core::scoring::Tally;
@@ -10,11 +13,8 @@ use taonet_proof_lm::Text;
 
 use super::market::Made;
 use super::user::{UserAnswer, UserProof};
-use crate::commands::proof::table::{mean_bytes, mean_seconds, reasons};
-use crate::commands::proof::validator::tally_document;
-use crate::demo_chain::OnChain;
-use crate::table::{decimals, judged, table, wrapped};
-use crate::tables::{PROOF_CIRCUITS, PROOF_STANDINGS, PROOF_USER};
+use crate::table::{mean_bytes, mean_seconds, reasons};
+use crate::validator::tally_document;
 
 /// Results of a miner over all epochs.
 pub(super) struct Standing {

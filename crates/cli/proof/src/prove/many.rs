@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::facts;
 use taonet_primitives::{counted, with_causes};
 use taonet_proof_circuits::{Bundle, CircuitError, ModelBundle, read_bundle, verify_all};
 use taonet_proof_core::Digest;
 use taonet_proof_lm::ProofBundle;
 
 use super::{ExpectedCircuit, VerifyArgs, checks, compare_circuit, document_of, id_of};
-use crate::context::Context;
-use crate::table::facts;
 
 /// A bundle that was read, with the proof of the model's outputs.
 struct Opened {

@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use axum::http::Method;
 use taonet_babelbit_config::Config;
 use taonet_chain::{At, Chain as _, Client};
+use taonet_cli_babelbit::runner::address_policy;
+use taonet_cli_base::daemon::state_directory;
 use taonet_doctor::{
     Check, Endpoint, EndpointCall, Finding, LedgerView, Registration, Status, clock_against_chain, ledger,
     reachability, registration,
@@ -21,8 +23,6 @@ use taonet_wire::{BabelbitScheme, BtauthScheme, Call, ClientConfig, Retry, Signe
 
 use super::role::Role;
 use super::{DoctorArgs, Subnet, TIMEOUT};
-use crate::commands::babelbit::runner::address_policy;
-use crate::daemon::state_directory;
 
 /// What is compared with the chain.
 pub(super) struct Setup<'a> {

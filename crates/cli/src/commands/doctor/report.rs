@@ -1,13 +1,13 @@
 //! The report of `tao doctor` as a table and as JSON.
 
 use serde_json::{Value, json};
-use taonet_doctor::{Finding, Report, Status};
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::preflight::finding_json;
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::table::{Cell, facts, judged, table, warning};
+use taonet_cli_base::tables::FINDINGS;
+use taonet_doctor::{Report, Status};
 use taonet_primitives::counted;
-
-use crate::exit::{Classified, Failure};
-use crate::printable::printable;
-use crate::table::{Cell, facts, judged, table, warning};
-use crate::tables::FINDINGS;
 
 /// Returns the report as JSON.
 pub(super) fn document(report: &Report) -> Value {
@@ -17,18 +17,6 @@ pub(super) fn document(report: &Report) -> Value {
         "faults": report.count(Status::Fault),
         "warnings": report.count(Status::Warning),
         "exit_code": report.exit_code(),
-    })
-}
-
-/// Returns a finding as JSON.
-pub(crate) fn finding_json(finding: &Finding) -> Value {
-    json!({
-        "check": finding.check.name(),
-        "status": finding.status.name(),
-        "exit_code": finding.exit_code(),
-        "subject": finding.subject,
-        "seen": finding.seen,
-        "remedy": finding.remedy,
     })
 }
 
@@ -83,10 +71,10 @@ pub(super) fn verdict(report: &Report) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use taonet_doctor::Check;
+    use taonet_cli_base::exit::exit_code;
+    use taonet_doctor::{Check, Finding};
 
     use super::*;
-    use crate::exit::exit_code;
 
     #[test]
     fn exit_code_and_document_are_those_of_first_fault() {

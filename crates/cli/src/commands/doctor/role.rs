@@ -5,9 +5,8 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use taonet_babelbit_config::Config;
+use taonet_cli_babelbit::runner;
 use taonet_doctor::{DiskNeeds, Finding, WriteDirectory, port};
-
-use crate::commands::babelbit::runner;
 
 /// A daemon of Babelbit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

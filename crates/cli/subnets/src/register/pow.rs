@@ -10,12 +10,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use taonet_chain::{At, Block, Chain as _, Client, calls};
+use taonet_cli_base::chain::{Plan, failed};
+use taonet_cli_base::context::Context;
 use taonet_pow::{Device, Searcher, Solution, Work};
 use taonet_primitives::{Coldkey, Hotkey, NetUid};
 
 use super::{RegisterArgs, registered};
-use crate::chain::{Plan, failed};
-use crate::context::Context;
 
 const SUBTENSOR: &str = "SubtensorModule";
 /// Number of blocks after which the search begins again with a newer one: the chain accepts the last five.

@@ -6,19 +6,19 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
 use taonet_chain::{At, Block, Chain as _, Client, Detail, Hyperparameter, Hyperparameters, WeightRules};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::table::{Cell, judged, table, warning};
+use taonet_cli_base::tables::SUBNET_CHECKS;
 use taonet_primitives::{MechId, NetUid, Rao, counted};
 use taonet_service::BLOCK_TIME;
 
-use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::table::{Cell, judged, table, warning};
-use crate::tables::SUBNET_CHECKS;
 use neurons::Neurons;
 
 /// Check the costs and hyperparameters that matter before a subnet's launch
 #[derive(Debug, Args)]
-pub(crate) struct CheckArgs {
+pub struct CheckArgs {
     /// Netuid of the subnet; without it, only the cost of creating one
     netuid: Option<NetUid>,
     #[command(flatten)]

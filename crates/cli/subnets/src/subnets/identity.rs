@@ -1,15 +1,15 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, SubnetIdentity, calls};
+use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, block_json, changes, failed, print_identity};
+use taonet_cli_base::context::Context;
 use taonet_primitives::NetUid;
 
 use super::read::SubnetArgs;
-use crate::chain::{ColdkeyArgs, Plan, TxArgs, block_json, changes, failed, print_identity};
-use crate::context::Context;
 
 /// Publish the identity of a subnet (owner only)
 #[derive(Debug, Args)]
-pub(crate) struct SetIdentityArgs {
+pub struct SetIdentityArgs {
     /// Netuid of the subnet
     netuid: NetUid,
     /// Name of the subnet, at most 256 bytes

@@ -3,19 +3,19 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, ChainError, Client, Subnet};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, convictions, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::{CONVICTIONS, PRICES};
 use taonet_primitives::{BlockNumber, NetUid, counted};
 
 use super::read::{ListArgs, SubnetArgs, price_of};
-use crate::chain::{AtArgs, NetworkArgs, block_json, convictions, failed};
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::{CONVICTIONS, PRICES};
 
 const SUBTENSOR: &str = "SubtensorModule";
 
 /// Show the price of subnets' alpha
 #[derive(Debug, Args)]
-pub(crate) struct PriceArgs {
+pub struct PriceArgs {
     /// Netuids of the subnets [default: all subnets]
     #[arg(value_name = "NETUID")]
     netuids: Vec<NetUid>,

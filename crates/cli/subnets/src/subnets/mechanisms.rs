@@ -3,19 +3,19 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use taonet_chain::{At, Call, Chain as _, Client, Share, calls};
+use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::MECHANISMS;
 use taonet_primitives::{MechId, NetUid, counted};
 
 use super::read::SubnetArgs;
-use crate::chain::{ColdkeyArgs, Plan, TxArgs, block_json, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::table::table;
-use crate::tables::MECHANISMS;
 
 const ADMIN: &str = "AdminUtils";
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Show the number of a subnet's mechanisms
     Count(SubnetArgs),
     /// Show how a subnet's emission is split among its mechanisms
@@ -29,7 +29,7 @@ pub(crate) enum Command {
 
 /// Set the number of a subnet's mechanisms
 #[derive(Debug, Args)]
-pub(crate) struct SetArgs {
+pub struct SetArgs {
     /// Netuid of the subnet
     netuid: NetUid,
     /// New number of mechanisms; those beyond it are removed with their weights
@@ -41,7 +41,7 @@ pub(crate) struct SetArgs {
 
 /// Split a subnet's emission among its mechanisms
 #[derive(Debug, Args)]
-pub(crate) struct SplitArgs {
+pub struct SplitArgs {
     /// Netuid of the subnet
     netuid: NetUid,
     /// Relative share of each mechanism, separated by commas, such as 75,25

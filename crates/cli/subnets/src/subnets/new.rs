@@ -7,9 +7,8 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
-
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 
 /// Name of the example's package, and of its program.
 const PACKAGE: &str = "taonet-summing-subnet";
@@ -38,7 +37,7 @@ const MANIFEST: &str = include_str!("new/manifest.toml");
 
 /// Write a subnet of your own: protocol, miner, validator, and a test on an embedded chain
 #[derive(Debug, Args)]
-pub(crate) struct NewArgs {
+pub struct NewArgs {
     /// Name of the package and its program, such as my-subnet; also the directory, which must not exist
     name: PackageName,
     /// Source of taonet's crates: a checkout of its repository, or the URL of a git repository
@@ -253,7 +252,7 @@ mod tests {
     use super::*;
 
     fn root() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
     }
 
     fn example() -> PathBuf {

@@ -3,22 +3,22 @@
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
+use taonet_cli_base::chain::{ColdkeyArgs, PairArgs, Plan, Spending, TxArgs, failed};
+use taonet_cli_base::context::Context;
 use taonet_primitives::NetUid;
 
 use super::mechanisms::OwnerArgs;
-use crate::chain::{ColdkeyArgs, PairArgs, Plan, Spending, TxArgs, failed};
-use crate::context::Context;
 
 /// Create a subnet
 #[derive(Debug, Args)]
-pub(crate) struct CreateArgs {
+pub struct CreateArgs {
     #[command(flatten)]
     tx: TxArgs<PairArgs>,
 }
 
 /// Start a subnet's emission (owner only)
 #[derive(Debug, Args)]
-pub(crate) struct StartArgs {
+pub struct StartArgs {
     /// Netuid of the subnet
     netuid: NetUid,
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub(crate) struct StartArgs {
 
 /// Change the symbol of a subnet's alpha
 #[derive(Debug, Args)]
-pub(crate) struct SetSymbolArgs {
+pub struct SetSymbolArgs {
     /// Netuid of the subnet
     netuid: NetUid,
     /// New symbol: one of the chain's letters that no subnet uses

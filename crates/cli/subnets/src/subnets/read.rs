@@ -3,17 +3,16 @@
 use clap::Args;
 use serde_json::{Map, json};
 use taonet_chain::{Chain as _, Detail, Hyperparameter, Price, Subnet};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::subnet_names::keep_subnets;
+use taonet_cli_base::table::{facts, table, whole};
+use taonet_cli_base::tables::{HYPERPARAMETERS, SUBNETS};
 use taonet_primitives::{MechId, NetUid, Rao, counted};
-
-use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
-use crate::completion;
-use crate::context::Context;
-use crate::table::{facts, table, whole};
-use crate::tables::{HYPERPARAMETERS, SUBNETS};
 
 /// List all subnets
 #[derive(Debug, Args)]
-pub(crate) struct ListArgs {
+pub struct ListArgs {
     #[command(flatten)]
     pub(super) at: AtArgs,
     #[command(flatten)]
@@ -22,7 +21,7 @@ pub(crate) struct ListArgs {
 
 /// Show one subnet
 #[derive(Debug, Args)]
-pub(crate) struct SubnetArgs {
+pub struct SubnetArgs {
     /// Netuid of the subnet
     pub(super) netuid: NetUid,
     #[command(flatten)]
@@ -37,7 +36,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         let block = args.at.block(&chain).await?;
         let subnets = chain.subnets(block.into()).await.map_err(failed)?;
         let prices = chain.prices(block.into()).await.map_err(failed)?;
-        completion::keep_subnets(&args.network.network()?, &subnets);
+        keep_subnets(&args.network.network()?, &subnets);
         let price = |subnet: &Subnet| price_of(&prices, subnet.netuid);
         if context.json {
             let subnets: anyhow::Result<Vec<_>> = subnets

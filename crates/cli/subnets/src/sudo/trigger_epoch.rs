@@ -5,14 +5,13 @@
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{Inclusion, calls};
+use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs};
+use taonet_cli_base::context::Context;
 use taonet_primitives::NetUid;
-
-use crate::chain::{ColdkeyArgs, Plan, TxArgs};
-use crate::context::Context;
 
 /// Trigger an epoch of a subnet (owner only)
 #[derive(Debug, Args)]
-pub(crate) struct TriggerEpochArgs {
+pub struct TriggerEpochArgs {
     /// Netuid of the subnet
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,

@@ -3,14 +3,13 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Chain as _, Detail, calls};
+use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, failed};
+use taonet_cli_base::context::Context;
 use taonet_primitives::{MechId, NetUid, counted};
-
-use crate::chain::{ColdkeyArgs, Plan, TxArgs, failed};
-use crate::context::Context;
 
 /// Lower a subnet's maximum number of neurons, and remove those with the lowest emission
 #[derive(Debug, Args)]
-pub(crate) struct TrimArgs {
+pub struct TrimArgs {
     /// New maximum number of neurons
     #[arg(value_name = "NEURONS")]
     max: u16,

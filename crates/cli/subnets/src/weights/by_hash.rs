@@ -7,20 +7,20 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use taonet_chain::{Chain as _, calls};
+use taonet_cli_base::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::input;
 use taonet_ledger::{commit_hash, salt};
 use taonet_primitives::{Hotkey, MechId, NetUid, Uid, counted};
 use taonet_service::{Access, atomic_write};
 
 use super::MechanismArgs;
 use super::pairs::{Pair, rate_limit, rounded_to_zero, row, warn_of_zeros};
-use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::input;
 
 /// Commit to weights by hash
 #[derive(Debug, Args)]
-pub(crate) struct CommitArgs {
+pub struct CommitArgs {
     /// Weights as uid:weight, such as 3:0.5 4:1; only the proportions matter
     #[arg(value_name = "UID:WEIGHT", required = true)]
     weights: Vec<Pair>,
@@ -38,7 +38,7 @@ pub(crate) struct CommitArgs {
 
 /// Reveal committed weights
 #[derive(Debug, Args)]
-pub(crate) struct RevealArgs {
+pub struct RevealArgs {
     /// File written by `tao weights commit --save`; `-` is standard input
     file: PathBuf,
     #[command(flatten)]

@@ -6,11 +6,10 @@ use anyhow::bail;
 use serde_json::{Value, json};
 use taonet_chain::weights::{self, WeightError, quantise, refusal};
 use taonet_chain::{Client, WeightRow, WeightRules};
+use taonet_cli_base::chain::{Obstacle, RateLimit, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::{BlockNumber, MechId, NetUid, Uid, counted};
-
-use crate::chain::{Obstacle, RateLimit, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 
 /// What the rate limit of weights limits: the chain counts from the neuron's last submission, or from its registration.
 const ACTIONS: &str = "two submissions of a neuron's weights (its registration counts as one)";

@@ -5,17 +5,17 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Chain as _, calls};
+use taonet_cli_base::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
+use taonet_cli_base::context::Context;
 use taonet_ledger::{Form, Sealing, timelocked_commit};
 use taonet_timelock::{Beacon, WeightsPayload};
 
 use super::MechanismArgs;
 use super::pairs::{Pair, check, rate_limit, rounded_to_zero, row, warn_of_zeros};
-use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
-use crate::context::Context;
 
 /// Set a validator's weights
 #[derive(Debug, Args)]
-pub(crate) struct SetArgs {
+pub struct SetArgs {
     /// Weights as uid:weight, such as 3:0.5 4:1; only the proportions matter
     #[arg(value_name = "UID:WEIGHT", required = true)]
     weights: Vec<Pair>,

@@ -1,17 +1,17 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Chain as _, Detail, Share, WeightRow};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::WEIGHTS;
 use taonet_primitives::Uid;
 
 use super::MechanismArgs;
-use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::WEIGHTS;
 
 /// Show the weights of validators
 #[derive(Debug, Args)]
-pub(crate) struct ShowArgs {
+pub struct ShowArgs {
     /// Only the weights of this uid
     #[arg(long, value_name = "UID")]
     uid: Option<Uid>,

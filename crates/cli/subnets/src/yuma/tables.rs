@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 
-use taonet_consensus::classic::ClassicEpoch;
-use taonet_consensus::{EpochInput, EpochOutput, I32F32, Matrix, Sparse};
-
-use crate::table::{Rows, matrix, table};
-use crate::tables::{
+use taonet_cli_base::table::{Rows, matrix, table};
+use taonet_cli_base::tables::{
     YUMA_CLASSIC, YUMA_CONSENSUS, YUMA_DIVIDENDS, YUMA_RANK, YUMA_RESULT, YUMA_STAKE, YUMA_TRUST, yuma_matrix,
 };
+use taonet_consensus::classic::ClassicEpoch;
+use taonet_consensus::{EpochInput, EpochOutput, I32F32, Matrix, Sparse};
 
 type Epoch = taonet_consensus::Epoch<Sparse>;
 

@@ -1,13 +1,13 @@
 //! `tao crowdloan contributors`: the contributors of a crowdloan with their shares.
 
 use serde_json::json;
+use taonet_cli_base::chain::{block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::CROWDLOAN_SHARES;
 use taonet_primitives::Rao;
 
 use super::ShowArgs;
-use crate::chain::{block_json, failed};
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::CROWDLOAN_SHARES;
 
 pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {

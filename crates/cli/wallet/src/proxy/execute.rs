@@ -6,16 +6,15 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Call, Chain as _, Client, Decoded, calls};
+use taonet_cli_base::chain::{Account, ColdkeyArgs, HexBytes, NamedArgument, Plan, TxArgs, failed, hex_text};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_chain::any_call::{self, Target};
 use taonet_primitives::AccountId;
-
-use crate::chain::{Account, ColdkeyArgs, HexBytes, NamedArgument, Plan, TxArgs, failed, hex_text};
-use crate::commands::any_call::{self, Target};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 
 /// Make a call that a proxy announced, after its delay
 #[derive(Debug, Args)]
-pub(crate) struct ExecuteArgs {
+pub struct ExecuteArgs {
     /// Account for which the call was announced
     #[arg(value_name = "ACCOUNT")]
     account: Account,

@@ -3,15 +3,14 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_chain::calls;
+use taonet_cli_base::chain::{PairArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::AUTO_STAKES;
 use taonet_primitives::NetUid;
 
-use crate::chain::{PairArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, failed};
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::AUTO_STAKES;
-
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Show on which hotkeys a coldkey's mining emission is staked
     Get(ReadColdkeyArgs),
     /// Choose the hotkey on which a subnet's mining emission is staked
@@ -20,7 +19,7 @@ pub(crate) enum Command {
 
 /// Choose the hotkey on which a subnet's mining emission is staked
 #[derive(Debug, Args)]
-pub(crate) struct SetArgs {
+pub struct SetArgs {
     /// Netuid of the subnet
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,

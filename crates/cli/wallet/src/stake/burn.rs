@@ -5,17 +5,17 @@
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
+use taonet_cli_base::chain::{PairArgs, Plan, Spending, TxArgs, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::{NetUid, Rao};
 
 use super::limit::{TAO_PER_ALPHA, described};
 use super::trade::LimitArgs;
-use crate::chain::{PairArgs, Plan, Spending, TxArgs, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 
 /// Buy a subnet's alpha and burn it
 #[derive(Debug, Args)]
-pub(crate) struct StakeBurnArgs {
+pub struct StakeBurnArgs {
     /// Amount in TAO, with at most 9 decimals
     #[arg(value_name = "TAO")]
     amount: Rao,
@@ -28,7 +28,8 @@ pub(crate) struct StakeBurnArgs {
     tx: TxArgs<PairArgs>,
 }
 
-pub(crate) fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
+/// Runs `tao sudo stake-burn`.
+pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid, amount) = (args.tx.hotkey_address()?, args.netuid, args.amount);
     if args.limit.tolerance.is_partial() {
         return Err(Classified::error(Failure::Usage, "--partial is not allowed: the chain burns all or nothing"));

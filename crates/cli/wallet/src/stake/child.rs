@@ -8,16 +8,15 @@ use std::str::FromStr;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use taonet_chain::{At, Chain as _, Inclusion, Proportion, Relative, Share, calls};
-use taonet_primitives::{Hotkey, NetUid, counted};
-
-use crate::chain::{
+use taonet_cli_base::chain::{
     Account, AtArgs, NetworkArgs, PairArgs, Plan, RateLimit, TxArgs, block_json, failed, stored_blocks,
 };
-use crate::commands::wallet::place::HotkeyArgs;
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::table::table;
-use crate::tables::RELATIVES;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::place::HotkeyArgs;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::RELATIVES;
+use taonet_primitives::{Hotkey, NetUid, counted};
 
 /// Maximum number of children of a hotkey on a subnet.
 const MAX_CHILDREN: usize = 5;
@@ -27,7 +26,7 @@ const CHANGE_BLOCKS: u64 = 150;
 const CHANGE: u16 = 0;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Show the children and parents of a hotkey
     Get(GetArgs),
     /// Replace the children of a hotkey
@@ -40,7 +39,7 @@ pub(crate) enum Command {
 
 /// Show the children and parents of a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct GetArgs {
+pub struct GetArgs {
     /// Hotkey address [default: the wallet's hotkey]
     #[arg(value_name = "HOTKEY")]
     address: Option<Account>,
@@ -57,7 +56,7 @@ pub(crate) struct GetArgs {
 
 /// Replace the children of a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct SetArgs {
+pub struct SetArgs {
     /// Children with their parts of the stake in percent, such as 5F…:25
     #[arg(value_name = "HOTKEY:PERCENT", required = true)]
     children: Vec<Child>,
@@ -70,7 +69,7 @@ pub(crate) struct SetArgs {
 
 /// Remove all children of a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct RevokeArgs {
+pub struct RevokeArgs {
     /// Netuid of the subnet
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
@@ -80,7 +79,7 @@ pub(crate) struct RevokeArgs {
 
 /// Show or change the childkey take of a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct TakeArgs {
+pub struct TakeArgs {
     /// New take in percent, 0..=18 [default: show the take]
     #[arg(value_name = "PERCENT")]
     take: Option<Share>,

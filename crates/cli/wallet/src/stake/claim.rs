@@ -4,14 +4,13 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
+use taonet_cli_base::chain::{Account, ColdkeyArgs, Plan, TxArgs, failed};
+use taonet_cli_base::context::Context;
 use taonet_primitives::Rao;
-
-use crate::chain::{Account, ColdkeyArgs, Plan, TxArgs, failed};
-use crate::context::Context;
 
 /// Claim the dividends of root stake
 #[derive(Debug, Args)]
-pub(crate) struct ClaimArgs {
+pub struct ClaimArgs {
     /// Claim only on this validator, by its hotkey [default: on all validators]
     #[arg(value_name = "HOTKEY")]
     hotkey: Option<Account>,

@@ -5,9 +5,8 @@ use std::str::FromStr;
 use clap::Args;
 use taonet_chain::calls::PriceLimit;
 use taonet_chain::{At, Client};
+use taonet_cli_base::chain::failed;
 use taonet_primitives::{NetUid, Rao};
-
-use crate::chain::failed;
 
 const ROOT: NetUid = NetUid(0);
 /// One TAO, in rao: the fixed price of stake on the root network.

@@ -1,10 +1,10 @@
 use serde_json::json;
+use taonet_cli_base::chain::{ReadColdkeyArgs, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::table::table;
+use taonet_cli_base::tables::STAKES;
 
-use crate::chain::{ReadColdkeyArgs, block_json, failed};
-use crate::commands::balance::value;
-use crate::context::Context;
-use crate::table::table;
-use crate::tables::STAKES;
+use crate::balance::value;
 
 pub(super) fn run(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     let coldkey = args.coldkey()?;

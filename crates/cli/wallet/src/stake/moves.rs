@@ -4,12 +4,12 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::calls::{self, PriceLimit};
 use taonet_chain::{At, Client};
+use taonet_cli_base::chain::{Account, PairArgs, Plan, TxArgs, Withdrawal, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::{Alpha, NetUid, Rao};
 
 use super::limit::{ToleranceArgs, described};
-use crate::chain::{Account, PairArgs, Plan, TxArgs, Withdrawal, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 
 /// Arguments for the amount of a move
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ struct LimitArgs {
 
 /// Move stake to another hotkey
 #[derive(Debug, Args)]
-pub(crate) struct MoveArgs {
+pub struct MoveArgs {
     #[command(flatten)]
     amount: AmountArgs,
     /// Hotkey that receives the stake
@@ -55,7 +55,7 @@ pub(crate) struct MoveArgs {
 
 /// Move stake to another subnet, on the same hotkey
 #[derive(Debug, Args)]
-pub(crate) struct SwapArgs {
+pub struct SwapArgs {
     #[command(flatten)]
     amount: AmountArgs,
     /// Netuid of the subnet; 0 is the root network
@@ -72,7 +72,7 @@ pub(crate) struct SwapArgs {
 
 /// Give stake to another coldkey
 #[derive(Debug, Args)]
-pub(crate) struct TransferArgs {
+pub struct TransferArgs {
     /// Coldkey that receives the stake: an address, or a development account such as //Bob
     #[arg(value_name = "TO")]
     to: Account,

@@ -1,13 +1,13 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Client, calls};
+use taonet_cli_base::chain::{PairArgs, Plan, Spending, TxArgs, Withdrawal, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
 use super::limit::{TAO_PER_ALPHA, ToleranceArgs, described};
 use super::unstake_all;
-use crate::chain::{PairArgs, Plan, Spending, TxArgs, Withdrawal, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
 
 /// Arguments for the price limit of a trade
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub(super) struct LimitArgs {
 
 /// Stake TAO on a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct AddArgs {
+pub struct AddArgs {
     /// Amount in TAO, with at most 9 decimals
     #[arg(value_name = "TAO")]
     amount: Rao,
@@ -36,7 +36,7 @@ pub(crate) struct AddArgs {
 
 /// Unstake from a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct RemoveArgs {
+pub struct RemoveArgs {
     /// Amount in alpha, with at most 9 decimals
     #[arg(value_name = "ALPHA", required_unless_present = "all", conflicts_with = "all")]
     amount: Option<Alpha>,

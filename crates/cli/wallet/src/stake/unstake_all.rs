@@ -2,18 +2,18 @@ use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use taonet_chain::{At, Client, calls};
+use taonet_cli_base::chain::{PairArgs, Plan, TxArgs, failed, no_stake};
+use taonet_cli_base::context::Context;
 use taonet_primitives::{Coldkey, Hotkey, Rao};
 
-use crate::chain::{PairArgs, Plan, TxArgs, failed, no_stake};
-use crate::commands::balance::value;
-use crate::context::Context;
+use crate::balance::value;
 
 /// Maximum number of requests in flight.
 const CONCURRENT: usize = 8;
 
 /// Unstake everything from a hotkey, on all subnets
 #[derive(Debug, Args)]
-pub(crate) struct UnstakeAllArgs {
+pub struct UnstakeAllArgs {
     /// Sell only alpha, and stake the TAO on the root network
     #[arg(long)]
     to_root: bool,

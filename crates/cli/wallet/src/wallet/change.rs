@@ -3,16 +3,15 @@
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::password::{NewPasswordArgs, PasswordArgs, refused};
+use taonet_cli_base::place::KeyArgs;
+use taonet_cli_base::prompt;
 use taonet_wallet::StoredKey;
-
-use super::place::KeyArgs;
-use crate::context::Context;
-use crate::password::{NewPasswordArgs, PasswordArgs, refused};
-use crate::prompt;
 
 /// Encrypt a keyfile with a password
 #[derive(Debug, Args)]
-pub(crate) struct EncryptArgs {
+pub struct EncryptArgs {
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
@@ -21,7 +20,7 @@ pub(crate) struct EncryptArgs {
 
 /// Decrypt a keyfile on disk
 #[derive(Debug, Args)]
-pub(crate) struct DecryptArgs {
+pub struct DecryptArgs {
     /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
@@ -33,7 +32,7 @@ pub(crate) struct DecryptArgs {
 
 /// Change the password of a keyfile
 #[derive(Debug, Args)]
-pub(crate) struct ChangePasswordArgs {
+pub struct ChangePasswordArgs {
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::password::PasswordArgs;
+use taonet_cli_base::place::{HotkeyArgs, WalletArgs};
 use taonet_wallet::{CryptoType, Keyfile, Mnemonic, Name, Overwrite, Password, Wallet, WordCount};
 
 use super::mnemonic::{Destination, word_count};
-use super::place::{HotkeyArgs, WalletArgs};
 use super::written_key::{self, WrittenKey, check_free, not_completed};
-use crate::context::Context;
-use crate::password::PasswordArgs;
 
 /// Arguments for a new key
 #[derive(Debug, Args)]
@@ -83,7 +83,7 @@ impl HotkeyPasswordArgs {
 
 /// Create a wallet with a new coldkey and a new hotkey
 #[derive(Debug, Args)]
-pub(crate) struct CreateArgs {
+pub struct CreateArgs {
     #[command(flatten)]
     new: NewKeyArgs,
     /// Write the coldkey's mnemonic to this new file instead of showing it
@@ -100,7 +100,7 @@ pub(crate) struct CreateArgs {
 
 /// Create a coldkey
 #[derive(Debug, Args)]
-pub(crate) struct NewColdkeyArgs {
+pub struct NewColdkeyArgs {
     #[command(flatten)]
     new: NewKeyArgs,
     /// Write the mnemonic to this new file instead of showing it
@@ -114,7 +114,7 @@ pub(crate) struct NewColdkeyArgs {
 
 /// Create a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct NewHotkeyArgs {
+pub struct NewHotkeyArgs {
     #[command(flatten)]
     new: NewKeyArgs,
     /// Write the mnemonic to this new file instead of showing it

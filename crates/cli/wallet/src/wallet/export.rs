@@ -6,16 +6,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::password::{PasswordArgs, chosen};
+use taonet_cli_base::place::KeyArgs;
+use taonet_cli_base::secret_file;
 use taonet_wallet::{Password, PolkadotJs};
-
-use super::place::KeyArgs;
-use crate::context::Context;
-use crate::password::{PasswordArgs, chosen};
-use crate::secret_file;
 
 /// Export a key as encrypted Polkadot-JS JSON
 #[derive(Debug, Args)]
-pub(crate) struct ExportArgs {
+pub struct ExportArgs {
     /// Output file; must not exist
     #[arg(long, short, value_name = "FILE")]
     out: PathBuf,

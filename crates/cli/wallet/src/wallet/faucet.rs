@@ -3,12 +3,11 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::calls;
+use taonet_cli_base::chain::{Account, NetworkArgs, Plan, SubmitArgs, check_development};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::place::WalletArgs;
 use taonet_primitives::Rao;
 use taonet_wallet::Keypair;
-
-use super::place::WalletArgs;
-use crate::chain::{Account, NetworkArgs, Plan, SubmitArgs, check_development};
-use crate::context::Context;
 
 /// The account that funds the faucet: it holds most of the TAO on a development chain.
 const FUNDED: &str = "//Alice";
@@ -18,7 +17,7 @@ const FUNDED: &str = "//Alice";
 /// Transfers TAO from the development account //Alice of a local chain. Subtensor's own faucet, which exists in its test
 /// builds only, is not used.
 #[derive(Debug, Args)]
-pub(crate) struct FaucetArgs {
+pub struct FaucetArgs {
     /// Amount in TAO
     #[arg(long, value_name = "TAO", default_value = "10000")]
     amount: Rao,

@@ -1,13 +1,12 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Identity, calls};
-
-use crate::chain::{ColdkeyArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, changes, failed, print_identity};
-use crate::context::Context;
+use taonet_cli_base::chain::{ColdkeyArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, changes, failed, print_identity};
+use taonet_cli_base::context::Context;
 
 /// Publish the identity of a coldkey
 #[derive(Debug, Args)]
-pub(crate) struct SetIdentityArgs {
+pub struct SetIdentityArgs {
     /// Name, at most 256 bytes
     #[arg(long = "id-name", value_name = "NAME")]
     name: Option<String>,

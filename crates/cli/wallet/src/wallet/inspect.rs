@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::place::WalletArgs;
 use taonet_wallet::{Backup, PublicKey, SecretState, StoredKey, Wallet};
 
 use super::list::mismatch;
-use super::place::WalletArgs;
-use crate::context::Context;
 
 /// Show one wallet's keys
 #[derive(Debug, Args)]
-pub(crate) struct InspectArgs {
+pub struct InspectArgs {
     #[command(flatten)]
     place: WalletArgs,
 }

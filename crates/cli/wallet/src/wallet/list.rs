@@ -2,12 +2,11 @@
 
 use clap::Args;
 use serde_json::{Map, Value, json};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::place::RootArgs;
+use taonet_cli_base::table::{Cell, judged, plain, warning};
+use taonet_cli_base::tables::WALLETS;
 use taonet_wallet::{ListedWallet, Name, PublicKey, SecretState, Wallets};
-
-use super::place::RootArgs;
-use crate::context::Context;
-use crate::table::{Cell, judged, plain, warning};
-use crate::tables::WALLETS;
 
 /// Label of a keyfile that cannot be read.
 const UNREADABLE: &str = "keyfile unreadable";
@@ -16,7 +15,7 @@ const ENCRYPTED: &str = "encrypted";
 
 /// List wallets and their hotkeys
 #[derive(Debug, Args)]
-pub(crate) struct ListArgs {
+pub struct ListArgs {
     #[command(flatten)]
     root: RootArgs,
 }

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-
-use crate::input;
+use taonet_cli_base::input;
 
 /// Arguments that contain or locate a message
 #[derive(Debug, Args)]

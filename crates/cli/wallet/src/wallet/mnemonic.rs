@@ -3,12 +3,11 @@
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::secret_file;
 use taonet_wallet::{Mnemonic, WordCount};
 use zeroize::Zeroizing;
-
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::secret_file;
 
 /// Parses the number of words of a new mnemonic.
 pub(super) fn word_count(text: &str) -> Result<WordCount, String> {

@@ -4,21 +4,21 @@ use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use taonet_chain::{At, Chain as _, Client, Detail, Metagraph, Neuron, Share};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::place::WalletArgs;
+use taonet_cli_base::table::{table, whole, wrapped};
+use taonet_cli_base::tables::OVERVIEW;
 use taonet_primitives::{Hotkey, MechId, NetUid};
 
-use super::place::WalletArgs;
-use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
-use crate::commands::balance::staked;
-use crate::context::Context;
-use crate::table::{table, whole, wrapped};
-use crate::tables::OVERVIEW;
+use crate::balance::staked;
 
 /// Maximum number of metagraphs that are read at the same time.
 const CONCURRENT: usize = 8;
 
 /// Show a wallet's balance, stake and neurons
 #[derive(Debug, Args)]
-pub(crate) struct OverviewArgs {
+pub struct OverviewArgs {
     /// Only neurons of this subnet
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,

@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::place::{HotkeyArgs, WalletArgs};
+use taonet_cli_base::prompt;
+use taonet_cli_base::secret_file;
 use taonet_wallet::{CryptoType, Keyfile, Keypair, Mnemonic, Password, PolkadotJs, PolkadotJsError, PublicKey};
 use zeroize::Zeroizing;
 
 use super::create::{ColdkeyPasswordArgs, HotkeyPasswordArgs, WriteArgs};
-use super::place::{HotkeyArgs, WalletArgs};
 use super::written_key::{self, WrittenKey, check_free, not_written};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::{prompt, secret_file};
 
 /// Arguments that locate the secret of a key
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ struct SourceArgs {
 
 /// Recover a coldkey
 #[derive(Debug, Args)]
-pub(crate) struct RegenColdkeyArgs {
+pub struct RegenColdkeyArgs {
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -58,7 +59,7 @@ pub(crate) struct RegenColdkeyArgs {
 
 /// Recover a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct RegenHotkeyArgs {
+pub struct RegenHotkeyArgs {
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -69,7 +70,7 @@ pub(crate) struct RegenHotkeyArgs {
 
 /// Write the public file of a coldkey
 #[derive(Debug, Args)]
-pub(crate) struct RegenColdkeypubArgs {
+pub struct RegenColdkeypubArgs {
     /// Address of the coldkey, or its public key as 0x and 64 hex digits
     #[arg(long, visible_alias = "public-key", aliases = ["ss58-address", "public-key-hex"], value_name = "ADDRESS|KEY")]
     ss58: String,
@@ -81,7 +82,7 @@ pub(crate) struct RegenColdkeypubArgs {
 
 /// Write the public file of a hotkey
 #[derive(Debug, Args)]
-pub(crate) struct RegenHotkeypubArgs {
+pub struct RegenHotkeypubArgs {
     /// Address of the hotkey, or its public key as 0x and 64 hex digits
     #[arg(long, visible_alias = "public-key", aliases = ["ss58-address", "public-key-hex"], value_name = "ADDRESS|KEY")]
     ss58: String,

@@ -4,20 +4,20 @@ use anyhow::bail;
 use clap::{ArgGroup, Args};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::password::PasswordArgs;
+use taonet_cli_base::place::KeyArgs;
+use taonet_cli_base::prompt;
 use taonet_primitives::counted;
 use taonet_wallet::CryptoType;
 
 use super::message::MessageArgs;
-use super::place::KeyArgs;
 use super::validator_info::ValidatorInfo;
-use crate::context::Context;
-use crate::password::PasswordArgs;
-use crate::prompt;
 
 /// Sign a message with the coldkey, or with the hotkey if --use-hotkey is set
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["message", "message_file", "validator_name"]))]
-pub(crate) struct SignArgs {
+pub struct SignArgs {
     /// Do not ask for confirmation before signing a message that is not UTF-8 text
     #[arg(long, short)]
     yes: bool,

@@ -3,21 +3,20 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::table::plain;
+use taonet_cli_base::tables::CONVERTED_KEYS;
 use taonet_primitives::{Ss58, Ss58Prefix};
 
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::table::plain;
-use crate::tables::CONVERTED_KEYS;
-
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Convert addresses and public keys to addresses of a network
     Convert(ConvertArgs),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ConvertArgs {
+pub struct ConvertArgs {
     /// Addresses of any network, or public keys as 0x and 64 hex digits
     #[arg(required = true, value_name = "ADDRESS|KEY")]
     keys: Vec<String>,

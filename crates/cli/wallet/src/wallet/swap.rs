@@ -4,18 +4,19 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_chain::{At, Chain as _, calls};
+use taonet_cli_base::chain::{
+    Account, ColdkeyArgs, PairArgs, Plan, ReadColdkeyArgs, Spending, TxArgs, block_json, failed,
+};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::place::HotkeyArgs;
+use taonet_cli_base::table::facts;
 use taonet_primitives::{Hotkey, NetUid, Rao, counted};
 use taonet_wallet::Name;
 
-use super::place::HotkeyArgs;
-use crate::chain::{Account, ColdkeyArgs, PairArgs, Plan, ReadColdkeyArgs, Spending, TxArgs, block_json, failed};
-use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::table::facts;
-
 /// Replace a hotkey on one or all subnets
 #[derive(Debug, Args)]
-pub(crate) struct SwapHotkeyArgs {
+pub struct SwapHotkeyArgs {
     /// New hotkey: a name in the wallet, an address, or a development account such as //Bob
     #[arg(value_name = "NEW_HOTKEY")]
     new: String,
@@ -31,13 +32,13 @@ pub(crate) struct SwapHotkeyArgs {
 
 /// Record the coldkey as the owner of a hotkey that has none
 #[derive(Debug, Args)]
-pub(crate) struct AssociateHotkeyArgs {
+pub struct AssociateHotkeyArgs {
     #[command(flatten)]
     tx: TxArgs<PairArgs>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Announce the coldkey that will replace this one
     Announce(NewColdkeyArgs),
     /// Replace the coldkey by the announced one, after the delay
@@ -52,7 +53,7 @@ pub(crate) enum Command {
 
 /// Announce or execute a swap
 #[derive(Debug, Args)]
-pub(crate) struct NewColdkeyArgs {
+pub struct NewColdkeyArgs {
     /// Address of the new coldkey, or a development account such as //Bob
     #[arg(value_name = "NEW_COLDKEY")]
     new: Account,
@@ -62,7 +63,7 @@ pub(crate) struct NewColdkeyArgs {
 
 /// Dispute or withdraw the announced swap
 #[derive(Debug, Args)]
-pub(crate) struct OwnArgs {
+pub struct OwnArgs {
     #[command(flatten)]
     tx: TxArgs<ColdkeyArgs>,
 }

@@ -6,21 +6,21 @@ use taonet_primitives::counted;
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use serde_json::json;
+use taonet_cli_base::context::Context;
+use taonet_cli_base::input;
+use taonet_cli_base::place::KeyArgs;
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::table::{judged, table};
+use taonet_cli_base::tables::VALIDATOR_INFO;
 use taonet_wallet::{CryptoType, PublicKey, Signature};
 
 use super::message::MessageArgs;
-use super::place::KeyArgs;
 use super::validator_info::ValidatorInfo;
-use crate::context::Context;
-use crate::input;
-use crate::printable::printable;
-use crate::table::{judged, table};
-use crate::tables::VALIDATOR_INFO;
 
 /// Verify a signature; exit code 1 when it is invalid
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["message", "message_file", "validator_info"]))]
-pub(crate) struct VerifyArgs {
+pub struct VerifyArgs {
     #[command(flatten)]
     message: MessageArgs,
     /// Signature as 128 hex digits, with or without 0x

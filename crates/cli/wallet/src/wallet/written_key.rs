@@ -5,9 +5,8 @@ use std::slice;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use taonet_cli_base::context::Context;
 use taonet_wallet::{Overwrite, PublicKey, Wallet, WalletError, Written};
-
-use crate::context::Context;
 
 /// Report of a key that was written to disk.
 #[derive(Debug, Serialize)]

@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use taonet_babelbit_challenges::{BuiltChallenge, Challenge, Challenges, Source, Target, Utterance, UtteranceAudio};
 use taonet_babelbit_runner::read_source;
+use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::without_bom;
 use taonet_speech::Synthesizer;
 
 use super::super::sounds::wav_paths;
-use crate::commands::demo;
-use crate::exit::{Classified, Failure};
+use crate::challenge;
 
 /// Code that is announced for recordings in an unknown language: undetermined, by ISO 639-2.
 const UNDETERMINED: &str = "und";
@@ -88,7 +88,7 @@ impl Recordings {
             let message = "--language is for a directory of recordings, and a challenge states its own\nhint: omit it";
             return Err(Classified::error(Failure::Usage, message));
         }
-        Ok(Self::Challenge(demo::find(text, text)?))
+        Ok(Self::Challenge(challenge::find(text, text)?))
     }
 
     /// Returns the recordings, with the texts of a challenge synthesised.

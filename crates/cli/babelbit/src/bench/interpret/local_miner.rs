@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
 use taonet_babelbit_config::Config;
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::keys::temporary_key;
 use taonet_primitives::Hotkey;
 use taonet_service::{Access, atomic_write};
 use taonet_settings::NETWORK_VARIABLES;
@@ -15,8 +17,6 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::super::measure::{peak_memory_of, processor_seconds_of};
-use crate::exit::{Classified, Failure};
-use crate::keys::temporary_key;
 
 /// Name of a speech miner in its startup message.
 const SPEECH_MINER: &str = "miner ";

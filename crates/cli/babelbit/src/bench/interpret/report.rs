@@ -11,14 +11,14 @@ use taonet_babelbit_core::field_metrics::{
 use taonet_babelbit_core::rounding::round6;
 use taonet_babelbit_core::scoring::Gate;
 use taonet_babelbit_dashboard::reason;
+use taonet_cli_base::printable::printable;
+use taonet_cli_base::table::{decimals, table, wrapped};
+use taonet_cli_base::tables::INTERPRET_BENCHMARK;
 use taonet_primitives::Hotkey;
 
 use super::super::measure::per;
 use super::items::Item;
-use crate::commands::babelbit::test_miner::timing_table;
-use crate::printable::printable;
-use crate::table::{decimals, table, wrapped};
-use crate::tables::INTERPRET_BENCHMARK;
+use crate::test_miner::timing_table;
 
 /// Figures of all recordings.
 pub(super) struct Report {

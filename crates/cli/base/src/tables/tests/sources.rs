@@ -1,29 +1,41 @@
 //! Tests of the commands' sources: all tables have a sample, and no other output is aligned.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::samples;
 
 /// Aligned output without a table: progress bars, and lists of paths, which are not wrapped so that they can be copied.
 /// And decimals that are filled up to be parsed.
 const ALIGNED: [(&str, &str); 5] = [
-    ("commands/demo/contest.rs", "prefix:12"),
-    ("commands/demo/contest.rs", "bar:30.cyan"),
-    ("commands/wallet/written_key.rs", "what:8"),
-    ("commands/stake/limit.rs", "decimals:0<DECIMALS$"),
+    ("demo/contest.rs", "prefix:12"),
+    ("demo/contest.rs", "bar:30.cyan"),
+    ("wallet/wallet/written_key.rs", "what:8"),
+    ("wallet/stake/limit.rs", "decimals:0<DECIMALS$"),
     ("help/groups.rs", "name:NAME_WIDTH$"),
 ];
 
-/// Returns the sources that use tables, by path, without comments and unit tests.
+/// Returns the folder of the command line's crates; the folder itself is the crate of the program.
+fn command_line() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Returns the sources that use tables, by path below the folder of the crates without `src`, without comments and unit
+/// tests.
 fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut directories, mut sources) = (vec![root.clone()], Vec::new());
+    let root = command_line();
+    let packages = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+    let mut directories: Vec<PathBuf> =
+        packages.map(|package| package.join("src")).filter(|src| src.is_dir()).collect();
+    directories.push(root.join("src"));
+    let mut sources = Vec::new();
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-            let is_module = ["table", "tables", "table.rs", "tables.rs"].contains(&name.as_str());
+            let components = path.strip_prefix(&root).unwrap().components();
+            let name: PathBuf = components.filter(|part| part.as_os_str() != "src").collect();
+            let name = name.to_str().unwrap().to_owned();
+            let is_module = ["base/table", "base/tables", "base/table.rs", "base/tables.rs"].contains(&name.as_str());
             if path.is_dir() && !is_module {
                 directories.push(path);
             } else if path.extension().is_some_and(|ending| ending == "rs") && !name.ends_with("tests.rs") && !is_module
@@ -78,7 +90,7 @@ fn every_table_has_a_sample() {
     assert_eq!(facts, paths);
     let declarations = declarations();
     let declared = declarations.lines().filter_map(|line| {
-        let (name, _) = line.strip_prefix("pub(crate) static ")?.split_once(':')?;
+        let (name, _) = line.strip_prefix("pub static ")?.split_once(':')?;
         Some(name)
     });
     assert!(declared.collect::<BTreeSet<_>>().is_subset(&used));

@@ -1,0 +1,24 @@
+//! The challenge that an argument names.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use taonet_babelbit_challenges::{Challenge, Challenges};
+use taonet_cli_base::exit::{Classified, Failure};
+
+/// Finds a shipped challenge by name, or reads one from a file. Errors begin with `label`, the argument of the command
+/// line.
+pub fn find(label: &str, text: &str) -> anyhow::Result<Challenge> {
+    if let Some(challenge) = Challenges::find(text)? {
+        return Ok(challenge);
+    }
+    let path = Path::new(text);
+    if path.extension().is_none() && !path.exists() {
+        let names = Challenges::names().collect::<Vec<_>>().join(", ");
+        return Err(Classified::error(
+            Failure::Usage,
+            format!("{label}: neither a shipped challenge nor a file\nhint: the shipped challenges are {names}"),
+        ));
+    }
+    Challenge::load(path).with_context(|| format!("{label}: not a readable challenge file"))
+}

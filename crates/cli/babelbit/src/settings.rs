@@ -1,0 +1,67 @@
+//! Babelbit's table of settings. The module of the same name in `taonet-cli-base` reads the environment and `.env`.
+
+use taonet_babelbit_config::{Config, Difference, differences};
+use taonet_cli_base::settings::{network_problems, set, text, usage};
+use taonet_doctor::Finding;
+use taonet_settings::{ConfigError, Warning};
+
+/// Reads Babelbit's configuration and its warnings.
+pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
+    Config::from_variables(set(), dirs::home_dir().as_deref())
+}
+
+/// Like [`read`], and also validates the network, which other commands validate when they connect to it.
+pub(crate) fn read_with_network() -> Result<(Config, Vec<Warning>), ConfigError> {
+    let further = network_problems(text);
+    match read() {
+        Ok(read) if further.is_empty() => Ok(read),
+        Ok(_) => Err(ConfigError { problems: further }),
+        Err(ConfigError { mut problems }) => {
+            problems.extend(further);
+            Err(ConfigError { problems })
+        }
+    }
+}
+
+/// Babelbit's valid settings, and what is wrong with them nevertheless.
+pub struct CheckedSettings {
+    /// The settings.
+    pub config: Config,
+    /// Warnings about unknown settings and those without effect.
+    pub(crate) warnings: Vec<Warning>,
+    /// The set variables whose values have another effect than in the reference, and no warning.
+    pub(crate) differences: Vec<&'static Difference>,
+    /// All of these.
+    pub findings: Vec<Finding>,
+}
+
+/// Reads and validates Babelbit's settings and the network, and reports on them.
+pub fn check() -> Result<CheckedSettings, ConfigError> {
+    let (config, warnings) = read_with_network()?;
+    let has_warning = |name: &str| {
+        let mut names = warnings.iter().map(|warning| match warning {
+            Warning::Unknown { name, .. } | Warning::NoEffect { name, .. } => name,
+        });
+        names.any(|warned| warned == name)
+    };
+    let differences: Vec<_> = differences()
+        .iter()
+        .filter(|row| row.matters(text(row.name).as_deref(), &config) && !has_warning(row.name))
+        .collect();
+    let mut findings = Vec::new();
+    if differences.is_empty() || !warnings.is_empty() {
+        findings = taonet_doctor::settings(Ok(&warnings));
+    }
+    findings
+        .extend(differences.iter().map(|row| taonet_doctor::difference(row.name, row.reference, row.here, row.remedy)));
+    Ok(CheckedSettings { config, warnings, differences, findings })
+}
+
+/// Reads Babelbit's configuration and logs its warnings.
+pub fn load() -> anyhow::Result<Config> {
+    let (config, warnings) = read().map_err(|error| usage(&error))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(config)
+}

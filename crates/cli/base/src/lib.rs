@@ -1,0 +1,61 @@
+//! What the commands of `tao` share: output, errors, settings, keys, access to the chain, daemons.
+//!
+//! Every command gets a [`context::Context`] and returns an error of the crate anyhow;
+//! [`exit::report`] prints it with its hints, and selects the exit code. Data goes to standard
+//! output through the context, everything else to standard error. Text from peers is escaped
+//! ([`printable`]) before it reaches a terminal.
+//!
+//! - [`settings`] reads the environment and `.env`; [`keys`], [`place`] and [`password`] open the
+//!   signing key; [`prompt`] asks, [`memory`] protects what was read, and [`secret_file`] reads
+//!   tokens.
+//! - [`chain`] selects the network, plans calls with what they cost, signs and submits them, and
+//!   reports the outcome; [`endpoint`] publishes a neuron's address, and [`subnet_names`] keeps
+//!   names of subnets for completions.
+//! - [`daemon`] has what all daemons share: listeners, metrics, limits on open files, shutdown.
+//!   [`preflight`] has the checks at their start, [`updates`] their automatic updates,
+//!   [`submission`] the weight service of a validator in one process, and [`run_log`] the log file
+//!   of a run.
+//! - [`table`] fits tables to the terminal: numbers never wrap, and less important columns are
+//!   omitted. [`tables`] has the columns of every table of every command, so that one test covers
+//!   them all.
+//! - [`input`] reads documents from files or standard input, [`duration`] has arguments in seconds,
+//!   and [`progress`] draws bars.
+//!
+//! A command's crate begins with its arguments (clap's derive) and a function `run` that gets them
+//! with the context. What two groups of commands need belongs here, and code that other programs
+//! could use in a library instead. The crate knows no subnet, except in the names of columns.
+//!
+//! Uses `taonet-chain`, `taonet-doctor`, `taonet-http`, `taonet-ledger`, `taonet-neuron`,
+//! `taonet-primitives`, `taonet-reach`, `taonet-service`, `taonet-settings`, `taonet-shield`,
+//! `taonet-telemetry`, `taonet-update`, `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used
+//! by `taonet-cli`, `taonet-cli-axon`, `taonet-cli-babelbit`, `taonet-cli-chain`,
+//! `taonet-cli-dashboard`, `taonet-cli-demo`, `taonet-cli-localnet`, `taonet-cli-models`,
+//! `taonet-cli-nineteen`, `taonet-cli-prompting`, `taonet-cli-proof`, `taonet-cli-subnets` and
+//! `taonet-cli-wallet`.
+
+#![allow(clippy::print_stderr, reason = "the report of an error goes to standard error")]
+#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+
+pub mod chain;
+pub mod context;
+pub mod daemon;
+pub mod duration;
+pub mod endpoint;
+pub mod exit;
+pub mod input;
+pub mod keys;
+pub mod memory;
+pub mod password;
+pub mod place;
+pub mod preflight;
+pub mod printable;
+pub mod progress;
+pub mod prompt;
+pub mod run_log;
+pub mod secret_file;
+pub mod settings;
+pub mod submission;
+pub mod subnet_names;
+pub mod table;
+pub mod tables;
+pub mod updates;
