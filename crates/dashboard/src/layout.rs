@@ -23,6 +23,14 @@ pub fn problem(title: &str, why: &str) -> Markup {
     }
 }
 
+/// Renders whether a validator runs, which has records if `is_known`, and none for a long time if `is_silent`.
+pub fn activity(is_known: bool, is_silent: bool) -> Markup {
+    html! {
+        @if is_silent { span.badge.bad { "stopped" } }
+        @else if is_known { span.badge.ok { "running" } }
+    }
+}
+
 /// Splits a message into the reason and its hint, if it has one.
 pub(crate) fn split_hint(message: &str) -> (&str, Option<&str>) {
     match message.split_once("hint: ") {

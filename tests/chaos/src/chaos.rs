@@ -85,11 +85,11 @@ pub struct ValidatorEpochs {
 /// A fault that was injected.
 #[derive(Debug, Clone, Serialize)]
 pub struct FaultRecord {
-    /// The epoch in which it began.
+    /// Epoch in which the fault began.
     pub epoch: u32,
-    /// Seconds since the first fault's epoch began.
+    /// Start of the fault, in seconds since the start of the epoch with the first fault.
     pub at_s: f64,
-    /// The kind.
+    /// Kind of the fault.
     pub fault: FaultKind,
     /// The process, or the validator whose disk was full.
     pub target: String,

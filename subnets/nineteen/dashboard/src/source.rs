@@ -6,12 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Client, StatusCode};
-use taonet_dashboard::Changes;
+use taonet_dashboard::{Changes, poll};
 use taonet_http::{Fault, client};
 use taonet_nineteen_store::{PeriodId, Store, StoreError};
 use taonet_primitives::with_causes;
 use taonet_service::{Shutdown, unix_time};
-use tokio::time::sleep;
 use url::Url;
 
 use crate::market::{Market, Past};
@@ -57,16 +56,7 @@ impl Source {
 
     /// Reads both sources until shutdown, and reports each change.
     pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
-        loop {
-            let next = async {
-                self.read(changes).await;
-                sleep(POLL).await;
-            };
-            tokio::select! {
-                () = next => {}
-                () = shutdown.requested() => return,
-            }
-        }
+        poll(POLL, shutdown, || self.read(changes)).await;
     }
 
     /// Reads both sources once, and reports a change.

@@ -36,7 +36,7 @@ pub(crate) struct BudgetWarnings(Mutex<State>);
 struct State {
     /// Texts of the header by the ID of the API key.
     of_keys: HashMap<String, String>,
-    /// The same by the name of the team.
+    /// Texts of the header by the name of the team.
     of_teams: HashMap<String, String>,
     /// Thresholds of the logged warnings, in percent, by budget, and the first characters of its dates, such as `2026-11`.
     logged: HashMap<(BudgetScope, String, BudgetPeriod, String), u64>,

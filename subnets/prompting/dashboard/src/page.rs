@@ -2,7 +2,9 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
-use taonet_dashboard::{Paging, View, ago, duration, live, now_unix, number, percent, problem, shortened, shown};
+use taonet_dashboard::{
+    Paging, View, activity, ago, duration, live, now_unix, number, percent, problem, shortened, shown,
+};
 use taonet_primitives::truncated;
 use taonet_prompting_neurons::StepRecord;
 
@@ -25,7 +27,7 @@ pub(crate) fn overview(view: &View, steps: &Steps) -> Markup {
         section aria-labelledby="prompting" {
             div.head {
                 h2 id="prompting" { a href=(view.href("/prompting")) { "Prompting" } }
-                (activity(steps))
+                (activity(steps.written_unix.is_some(), steps.is_silent(now_unix())))
             }
             (figures(steps))
         }
@@ -53,14 +55,6 @@ pub(crate) fn page(view: &View, steps: &Steps) -> Response {
 
 fn warning(steps: &Steps) -> Markup {
     html! { @for (title, why) in steps.problems(now_unix()) { (problem(title, why)) } }
-}
-
-fn activity(steps: &Steps) -> Markup {
-    let now = now_unix();
-    html! {
-        @if steps.is_silent(now) { span.badge.bad { "stopped" } }
-        @else if steps.written_unix.is_some() { span.badge.ok { "running" } }
-    }
 }
 
 fn figures(steps: &Steps) -> Markup {

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use taonet_dashboard::Changes;
+use taonet_dashboard::{Changes, poll};
 use taonet_primitives::with_causes;
 use taonet_prompting_neurons::{EventLog, LatestSteps, LinesError};
 use taonet_service::{Shutdown, unix_time};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
 
 use crate::steps::Steps;
 
@@ -36,16 +35,7 @@ impl Source {
 
     /// Reads the log until shutdown, and reports each change.
     pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
-        loop {
-            let next = async {
-                self.read(changes).await;
-                sleep(POLL).await;
-            };
-            tokio::select! {
-                () = next => {}
-                () = shutdown.requested() => return,
-            }
-        }
+        poll(POLL, shutdown, || self.read(changes)).await;
     }
 
     /// Reads the log once, and reports a change.

@@ -2,7 +2,9 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
-use taonet_dashboard::{Paging, Sort, View, ago, duration, live, now_unix, number, percent, problem, shortened, shown};
+use taonet_dashboard::{
+    Paging, Sort, View, activity, ago, duration, live, now_unix, number, percent, problem, shortened, shown,
+};
 
 use crate::proofs::{MinerProofs, Proofs, Totals};
 
@@ -35,7 +37,7 @@ pub(crate) fn overview(view: &View, proofs: &Proofs, verifications: Option<(f64,
         section aria-labelledby="proof" {
             div.head {
                 h2 id="proof" { a href=(view.href("/proof")) { "Proof" } }
-                (activity(proofs))
+                (activity(proofs.written_unix.is_some(), proofs.is_silent(now_unix())))
             }
             (figures(proofs, verifications))
         }
@@ -63,14 +65,6 @@ pub(crate) fn page(view: &View, proofs: &Proofs, verifications: Option<(f64, f64
 
 fn warnings(proofs: &Proofs) -> Markup {
     html! { @for (title, why) in proofs.problems(now_unix()) { (problem(title, why)) } }
-}
-
-fn activity(proofs: &Proofs) -> Markup {
-    let now = now_unix();
-    html! {
-        @if proofs.is_silent(now) { span.badge.bad { "stopped" } }
-        @else if proofs.written_unix.is_some() { span.badge.ok { "running" } }
-    }
 }
 
 fn figures(proofs: &Proofs, verifications: Option<(f64, f64)>) -> Markup {

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use taonet_dashboard::Changes;
+use taonet_dashboard::{Changes, poll};
 use taonet_primitives::with_causes;
 use taonet_proof_circuits::{Catalogue, CircuitError};
 use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_validator::StoredScores;
 use taonet_service::{Shutdown, unix_time};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
 
 use crate::proofs::{CircuitSummary, Proofs, RateMeter};
 
@@ -40,16 +39,7 @@ impl Source {
 
     /// Reads the sources until shutdown, and reports each change.
     pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
-        loop {
-            let next = async {
-                self.read(changes).await;
-                sleep(POLL).await;
-            };
-            tokio::select! {
-                () = next => {}
-                () = shutdown.requested() => return,
-            }
-        }
+        poll(POLL, shutdown, || self.read(changes)).await;
     }
 
     /// Reads the sources once, and reports a change. The circuits are read until this succeeds.
