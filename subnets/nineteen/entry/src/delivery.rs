@@ -1,6 +1,7 @@
 //! Delivery of a miner's answer to a buyer, who pays for the delivered part.
 
 use std::convert::Infallible;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -15,8 +16,9 @@ use crate::replies::{NextChunk, Replies};
 
 /// Size in bytes at which buffered events are sent without waiting for further events.
 const LARGEST_PIECE: usize = 16 * 1024;
-/// Number of times that a stream yields to other async tasks before it sends the ready events.
-const TURNS: u32 = 2;
+/// Time after a write within which further events belong to a burst, and share a write if possible.
+/// Models that write tokens one by one are slower.
+const BURST: Duration = Duration::from_millis(10);
 
 /// Server-sent events of an answer, in the format of one of the gateway's protocols.
 pub(crate) trait Events: Send + 'static {
@@ -36,7 +38,7 @@ pub(crate) trait Events: Send + 'static {
 pub(crate) fn stream(mut events: impl Events, replies: Replies, bill: Bill) -> Response {
     let ready = events.begin().concat();
     let ends = ends_of(&replies);
-    let delivery = Delivery { events, replies: Some(replies), bill: Some(bill), ends, ready, last: None };
+    let delivery = Delivery { events, replies: Some(replies), bill: Some(bill), ends, ready, last: None, sent: None };
     let texts = futures::stream::unfold(delivery, |mut delivery| async move {
         let text = delivery.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), delivery))
@@ -57,32 +59,36 @@ struct Delivery<E> {
     ready: String,
     /// Events to send once the answer is charged.
     last: Option<Vec<String>>,
+    /// Time of the latest write; `None` before the first one.
+    sent: Option<Instant>,
 }
 
 impl<E: Events> Delivery<E> {
     /// Returns the next events: as many as the miner has sent, up to [`LARGEST_PIECE`].
     async fn next(&mut self) -> Option<String> {
-        let mut turns = 0;
+        let mut is_burst = false;
         while self.last.is_none() && self.ready.len() < LARGEST_PIECE {
             let Some(replies) = self.replies.as_mut() else { break };
-            if self.ready.is_empty() {
+            let next = if self.ready.is_empty() {
                 let next = replies.next().await;
-                self.take(next);
-                continue;
-            }
-            // Send the ready events before waiting for more. The miner's connection is a separate task, which relays
-            // one piece at a time: yield to it first, so that a burst of tokens is sent in one piece.
-            match replies.next().now_or_never() {
-                Some(next) => {
-                    self.take(next);
-                    turns = 0;
+                is_burst = self.sent.is_some_and(|sent| sent.elapsed() < BURST);
+                next
+            } else if is_burst {
+                // The miner's connection is a separate task, which relays one piece at a time. Each
+                // piece wakes this task; one turn of the runtime without a piece ends the burst.
+                tokio::select! {
+                    biased;
+                    next = replies.next() => next,
+                    () = tokio::task::yield_now() => break,
                 }
-                None if turns == TURNS => break,
-                None => {
-                    turns += 1;
-                    tokio::task::yield_now().await;
+            } else {
+                // The first events, and tokens that arrive one by one, are sent at once.
+                match replies.next().now_or_never() {
+                    Some(next) => next,
+                    None => break,
                 }
-            }
+            };
+            self.take(next);
         }
         if self.ready.is_empty() {
             let last = self.last.take()?;
@@ -92,6 +98,7 @@ impl<E: Events> Delivery<E> {
             }
             self.ready = last.concat();
         }
+        self.sent = Some(Instant::now());
         Some(std::mem::take(&mut self.ready))
     }
 
@@ -197,21 +204,25 @@ pub(crate) async fn refuse(mut bill: Bill) {
 #[cfg(test)]
 mod tests {
     use taonet_nineteen_core::task::Price;
+    use taonet_nineteen_query::ChunkBody;
     use taonet_nineteen_store::{KeyTerms, Store};
+    use tempfile::TempDir;
 
     use super::*;
     use crate::bill::Tariff;
     use crate::replies::testing::fed;
 
-    /// Events of a protocol without content.
-    struct Empty;
+    /// Events of a protocol that relays texts without a format.
+    struct Plain;
 
-    impl Events for Empty {
+    impl Events for Plain {
         fn begin(&mut self) -> Vec<String> {
             Vec::new()
         }
 
-        fn relay(&mut self, _: usize, _: &Chunk, _: &mut String) {}
+        fn relay(&mut self, _: usize, chunk: &Chunk, events: &mut String) {
+            events.push_str(chunk.text().unwrap_or_default());
+        }
 
         fn interrupted(&mut self) -> Vec<String> {
             vec!["interrupted".to_owned()]
@@ -222,9 +233,13 @@ mod tests {
         }
     }
 
-    /// The buyer may be slow to read the events before the error.
-    #[tokio::test]
-    async fn interrupted_choice_cancels_the_others_at_once() {
+    fn chunk(text: &str) -> NextChunk {
+        let body = ChunkBody::Text(text.to_owned());
+        Some(Ok(Chunk { body, characters: text.len(), entries: 1, is_content: true }))
+    }
+
+    /// Returns a delivery of replies that begins with the events `ready`, and the folder of its database.
+    async fn delivery(replies: Replies, ready: &str) -> (Delivery<Plain>, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let key = store.create_key(&KeyTerms::new("test", 5), &[7; 40], 0).await.unwrap().id;
@@ -232,16 +247,50 @@ mod tests {
         let tariff = Tariff::Text(Price { input: 1_000, output: 1_000, step: 0 });
         let clock = taonet_service::system_clock();
         let bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50)).await.unwrap();
+        let (ends, ready) = (ends_of(&replies), ready.to_owned());
+        let (replies, bill) = (Some(replies), Some(bill));
+        (Delivery { events: Plain, replies, bill, ends, ready, last: None, sent: None }, folder)
+    }
+
+    /// The buyer may be slow to read the events before the error.
+    #[tokio::test]
+    async fn interrupted_choice_cancels_the_others_at_once() {
         let (sender, replies) = fed(2);
-        let ends = ends_of(&replies);
-        let ready = "earlier events".to_owned();
-        let mut delivery =
-            Delivery { events: Empty, replies: Some(replies), bill: Some(bill), ends, ready, last: None };
+        let (mut delivery, _folder) = delivery(replies, "earlier events").await;
         sender.send((0, Some(Err(GatewayError::Interrupted)))).await.unwrap();
         assert_eq!(delivery.next().await.as_deref(), Some("earlier events"));
         assert!(sender.is_closed(), "the other answer is still read");
         assert!(delivery.bill.is_some());
         assert_eq!(delivery.next().await.as_deref(), Some("interrupted"));
         assert!(delivery.bill.is_none() && delivery.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn first_events_are_sent_without_waiting_for_others() {
+        let (sender, replies) = fed(1);
+        let (mut delivery, _folder) = delivery(replies, "begin ").await;
+        sender.send((0, chunk("a"))).await.unwrap();
+        assert_eq!(delivery.next().now_or_never().flatten().as_deref(), Some("begin a"));
+        // Nor do events that arrive long after the latest ones.
+        delivery.sent = Instant::now().checked_sub(BURST);
+        sender.send((0, chunk("b"))).await.unwrap();
+        assert_eq!(delivery.next().now_or_never().flatten().as_deref(), Some("b"));
+    }
+
+    /// As a miner's connection does, the sender relays one chunk in each turn.
+    #[tokio::test]
+    async fn events_of_a_burst_are_sent_together() {
+        let (sender, replies) = fed(1);
+        let (mut delivery, _folder) = delivery(replies, "").await;
+        // In the future, so that a busy machine does not end the burst.
+        delivery.sent = Some(Instant::now() + Duration::from_hours(1));
+        tokio::spawn(async move {
+            for text in ["a", "b", "c"] {
+                sender.send((0, chunk(text))).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(delivery.next().await.as_deref(), Some("abc"));
     }
 }
