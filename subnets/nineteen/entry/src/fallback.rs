@@ -97,7 +97,7 @@ impl Speeds {
     }
 
     /// Orders tasks by a preference. Equal ones keep their order.
-    fn order(&self, tasks: &mut [Task], preference: RoutePreference, now: Instant) {
+    fn order(&self, tasks: &mut [&Task], preference: RoutePreference, now: Instant) {
         match preference {
             RoutePreference::Price => {
                 tasks.sort_by_key(|task| u64::from(task.price.input) + u64::from(task.price.output));
@@ -109,7 +109,7 @@ impl Speeds {
 
     /// Orders tasks by speed. Those without a recent stream come last; now and then, one of them comes first, since its speed
     /// would never be known otherwise.
-    fn order_by_speed(&self, tasks: &mut [Task], now: Instant) {
+    fn order_by_speed(&self, tasks: &mut [&Task], now: Instant) {
         let speeds = self.tasks();
         let seconds = |task: &Task| {
             let recent = speeds.get(&task.task).filter(|speed| speed.is_recent(now));
@@ -127,17 +127,17 @@ impl Speeds {
 }
 
 /// Returns the tasks of an alias on a route that the key may use, in the operator's order; `None` if `model` is no alias.
-pub(crate) fn tasks_of_alias(
-    config: &MarketConfig,
+pub(crate) fn tasks_of_alias<'a>(
+    config: &'a MarketConfig,
     key: &ApiKey,
     model: &str,
     endpoint: Endpoint,
-) -> Option<Result<Vec<Task>, GatewayError>> {
+) -> Option<Result<Vec<&'a Task>, GatewayError>> {
     let on_route: Vec<&Task> = config.alias(model)?.filter(|task| task.endpoint == endpoint).collect();
     if on_route.is_empty() {
         return Some(Err(GatewayError::Model(model.to_owned())));
     }
-    let allowed: Vec<Task> = on_route.into_iter().filter(|task| may_use(key, task)).cloned().collect();
+    let allowed: Vec<&Task> = on_route.into_iter().filter(|task| may_use(key, task)).collect();
     Some(if allowed.is_empty() { Err(GatewayError::Forbidden(model.to_owned())) } else { Ok(allowed) })
 }
 
@@ -168,16 +168,16 @@ impl Gateway {
     /// Returns the tasks to ask for a text, in this order: the task of a model, or those of an alias by preference, with
     /// those that no miner serves now at the end. Tasks of an alias whose model reads no images, whose context is too short
     /// for the request, or whose answers lack the log-probabilities that it needs, are left out if others remain.
-    pub(crate) fn candidates(
+    pub(crate) fn candidates<'a>(
         &self,
+        config: &'a MarketConfig,
         key: &ApiKey,
         request: &TextRequest,
         endpoint: Endpoint,
         preference: RoutePreference,
-    ) -> Result<Vec<Task>, GatewayError> {
-        let config = self.0.market.current();
-        let Some(tasks) = tasks_of_alias(&config, key, &request.model, endpoint) else {
-            return Ok(vec![named_task(&config, key, Some(&request.model), endpoint)?]);
+    ) -> Result<Vec<&'a Task>, GatewayError> {
+        let Some(tasks) = tasks_of_alias(config, key, &request.model, endpoint) else {
+            return Ok(vec![named_task(config, key, Some(&request.model), endpoint)?]);
         };
         let mut tasks = tasks?;
         retain_if_any(&mut tasks, |task| image_tokens(task, &request.images).is_ok());
@@ -197,9 +197,9 @@ impl Gateway {
 }
 
 /// Leaves out the tasks that do not meet a condition, unless none meets it.
-fn retain_if_any(tasks: &mut Vec<Task>, condition: impl Fn(&Task) -> bool) {
-    if tasks.iter().any(&condition) {
-        tasks.retain(condition);
+fn retain_if_any(tasks: &mut Vec<&Task>, condition: impl Fn(&Task) -> bool) {
+    if tasks.iter().any(|task| condition(task)) {
+        tasks.retain(|task| condition(task));
     }
 }
 
@@ -220,7 +220,8 @@ mod tests {
     }
 
     fn order_at(speeds: &Speeds, preference: RoutePreference, now: Instant) -> Vec<u32> {
-        let mut tasks = tasks();
+        let tasks = tasks();
+        let mut tasks: Vec<&Task> = tasks.iter().collect();
         speeds.order(&mut tasks, preference, now);
         tasks.iter().map(|task| task.price.input).collect()
     }

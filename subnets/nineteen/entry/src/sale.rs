@@ -66,37 +66,40 @@ impl Protocol {
 
 /// Returns the task of a route that `model` names, which is not an alias. Without `model`, returns the first task of
 /// the route.
-pub(crate) fn named_task(
-    config: &MarketConfig,
+pub(crate) fn named_task<'a>(
+    config: &'a MarketConfig,
     key: &ApiKey,
     model: Option<&str>,
     endpoint: Endpoint,
-) -> Result<Task, GatewayError> {
+) -> Result<&'a Task, GatewayError> {
     let is_meant = |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
     let task = config
         .enabled()
         .find(is_meant)
-        .cloned()
         .ok_or_else(|| GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect()))?;
-    if !may_use(key, &task) {
+    if !may_use(key, task) {
         return Err(GatewayError::Forbidden(task.task.to_string()));
     }
     Ok(task)
 }
 
-impl Gateway {
-    /// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores, without the prefix
-    /// `chat-` or without the suffix for the route), the name of the task's model, and an alias, which stands for its
-    /// first task. Without `model`, returns the first task of the route.
-    fn task(&self, key: &ApiKey, model: Option<&str>, endpoint: Endpoint) -> Result<Task, GatewayError> {
-        let config = self.0.market.current();
-        // Without fallbacks: embeddings and images of two models differ.
-        if let Some(tasks) = model.and_then(|model| tasks_of_alias(&config, key, model, endpoint)) {
-            return tasks?.into_iter().next().ok_or(GatewayError::NoAnswer);
-        }
-        named_task(&config, key, model, endpoint)
+/// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores, without the prefix
+/// `chat-` or without the suffix for the route), the name of the task's model, and an alias, which stands for its
+/// first task. Without `model`, returns the first task of the route.
+fn resolve_task<'a>(
+    config: &'a MarketConfig,
+    key: &ApiKey,
+    model: Option<&str>,
+    endpoint: Endpoint,
+) -> Result<&'a Task, GatewayError> {
+    // Without fallbacks: embeddings and images of two models differ.
+    if let Some(tasks) = model.and_then(|model| tasks_of_alias(config, key, model, endpoint)) {
+        return tasks?.into_iter().next().ok_or(GatewayError::NoAnswer);
     }
+    named_task(config, key, model, endpoint)
+}
 
+impl Gateway {
     /// Reserves the tokens of a request, and its maximum cost.
     async fn bill(&self, key: &ApiKey, task: &Task, tariff: Tariff, most: (u64, u64)) -> Result<Bill, GatewayError> {
         let Inner { store, clock, rates, .. } = &*self.0;
@@ -143,12 +146,13 @@ impl Gateway {
         protocol: Protocol,
         preference: RoutePreference,
     ) -> Result<Response, GatewayError> {
-        let mut candidates = self.candidates(key, &request, endpoint, preference)?;
+        let config = self.0.market.current();
+        let mut candidates = self.candidates(&config, key, &request, endpoint, preference)?;
         let last = candidates.pop().ok_or(GatewayError::NoAnswer)?;
         let streams = request.streams;
         let (head, replies, bill) = 'answered: {
             for task in candidates {
-                match self.ask_text(key, &task, request.clone(), endpoint, &protocol, Some(FALLBACK_WAIT)).await {
+                match self.ask_text(key, task, request.clone(), endpoint, &protocol, Some(FALLBACK_WAIT)).await {
                     Ok(answer) => break 'answered answer,
                     Err(error) if error.depends_on_model() => {
                         tracing::debug!(task = %task.task, %error, "asking the next model of the alias");
@@ -157,7 +161,7 @@ impl Gateway {
                 }
             }
             // The last task gets the request itself, which may have several MiB.
-            self.ask_text(key, &last, request, endpoint, &protocol, None).await?
+            self.ask_text(key, last, request, endpoint, &protocol, None).await?
         };
         match (protocol, streams) {
             (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
@@ -271,19 +275,21 @@ impl Gateway {
 
     /// Returns the number of tokens of a chat request, as it would be charged.
     pub(crate) fn token_count(&self, key: &ApiKey, request: &TextRequest) -> Result<Response, GatewayError> {
-        let task = self.task(key, Some(&request.model), Endpoint::Chat)?;
-        let tokens = input_tokens(&request.payload).saturating_add(image_tokens(&task, &request.images)?);
+        let config = self.0.market.current();
+        let task = resolve_task(&config, key, Some(&request.model), Endpoint::Chat)?;
+        let tokens = input_tokens(&request.payload).saturating_add(image_tokens(task, &request.images)?);
         Ok(Json(json!({ "input_tokens": tokens })).into_response())
     }
 
     pub(crate) async fn embedding(&self, key: &ApiKey, request: EmbeddingRequest) -> Result<Response, GatewayError> {
-        let task = self.task(key, Some(&request.payload.model), Endpoint::Embeddings)?;
+        let config = self.0.market.current();
+        let task = resolve_task(&config, key, Some(&request.payload.model), Endpoint::Embeddings)?;
         let (model, tokens) = (task.task.to_string(), texts_tokens(&request.payload.input));
         size::check(sealed_size(&request.payload.input), || Some("input"))?;
-        let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
+        let bill = self.bill(key, task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let embedded = self.whole(vec![request_of(key, &task, payload.into_map().into())], bill).await;
+        let embedded = self.whole(vec![request_of(key, task, payload.into_map().into())], bill).await;
         let (values, mut bill) =
             embedded.map_err(|error| error.or_context("input", (tokens, 0), task.context_length()))?;
         let document = values.first().and_then(|value| request.document(value, &model, tokens));
@@ -295,16 +301,17 @@ impl Gateway {
     }
 
     pub(crate) async fn image(&self, key: &ApiKey, mut request: ImageRequest) -> Result<Response, GatewayError> {
-        let task = self.task(key, request.model.as_deref(), request.endpoint)?;
+        let config = self.0.market.current();
+        let task = resolve_task(&config, key, request.model.as_deref(), request.endpoint)?;
         request.download_images(Downloads::default(), &self.0.downloading).await?;
         let ImageRequest { mut payload, count, output, .. } = request;
         size::check_image(sealed_size(&payload.further), count, output.image_field())?;
         let (seed, steps) = (payload.seed, payload.steps.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)));
-        let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
-        payload.model = self.0.market.current().names_task(&task).then(|| task.task.to_string());
+        let bill = self.bill(key, task, Tariff::Image(task.price), (0, steps)).await?;
+        payload.model = config.names_task(task).then(|| task.task.to_string());
         let payload = Payload::from(payload.into_map());
         // Images with the same seed would be equal.
-        let of_choice = |choice| request_of(key, &task, payload.with_seed(seed_of_choice(seed, choice)));
+        let of_choice = |choice| request_of(key, task, payload.with_seed(seed_of_choice(seed, choice)));
         let requests = (0_u64..).take(count).map(of_choice).collect();
         let (values, mut bill) = self.whole(requests, bill).await?;
         let document = self.image_document(&values, output).await;
