@@ -1,7 +1,8 @@
 //! Limits on the size of requests to miners, which are larger than buyers' bodies: encryption encodes them in base64, and
 //! characters other than ASCII are escaped.
 
-use taonet_nineteen_core::payload::TextInput;
+use serde_json::{Map, Value};
+use taonet_nineteen_core::payload::{TextInput, TextPayload};
 use taonet_nineteen_query::{LARGEST_REQUEST, sealed_size};
 
 use crate::GatewayError;
@@ -13,6 +14,12 @@ use crate::vision::largest_image;
 const LARGEST_CHOICES: usize = 4 * LARGEST_REQUEST;
 /// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's options.
 const OTHER_FIELDS: usize = 1_024;
+/// Maximum size of a character in JSON, relative to that in UTF-8: control characters are escaped.
+const LONGEST_ESCAPE: usize = 6;
+/// Maximum size in bytes of a JSON number, of `true`, `false` and `null`.
+const LONGEST_SCALAR: usize = 32;
+/// Maximum size in bytes of the quotes, brackets and separators around a JSON value.
+const PUNCTUATION: usize = 6;
 
 /// Checks that miners accept a text request of this size, for each of its answers.
 ///
@@ -20,6 +27,12 @@ const OTHER_FIELDS: usize = 1_024;
 /// [`GatewayError::TooLarge`], which names the largest image, or the number of answers.
 pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
     let TextRequest { payload, images, answers, .. } = request;
+    // Most requests are so small that a bound suffices, for which their texts are not read.
+    // Encryption adds less than half.
+    let bound = 2 * (largest_size(payload) + OTHER_FIELDS);
+    if bound <= LARGEST_REQUEST && bound.saturating_mul(*answers) <= LARGEST_CHOICES {
+        return Ok(());
+    }
     let size = match &payload.input {
         TextInput::Messages(messages) => sealed_size(&(messages, &payload.further)),
         TextInput::Prompt(prompt) => sealed_size(&(prompt, &payload.further)),
@@ -27,6 +40,33 @@ pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
     let size = size + OTHER_FIELDS;
     check(size, || largest_image(payload, images))?;
     check_choices(size, *answers, request.count_field())
+}
+
+/// Returns an upper bound of the size in bytes of a request's input and the buyer's options as JSON.
+fn largest_size(payload: &TextPayload) -> usize {
+    let input: usize = match &payload.input {
+        TextInput::Messages(messages) => messages.iter().map(largest_size_of_value).sum(),
+        TextInput::Prompt(prompt) => largest_size_of_text(prompt),
+    };
+    input + largest_size_of_fields(&payload.further)
+}
+
+fn largest_size_of_value(value: &Value) -> usize {
+    match value {
+        Value::String(text) => largest_size_of_text(text),
+        Value::Array(values) => values.iter().map(largest_size_of_value).sum::<usize>() + PUNCTUATION,
+        Value::Object(fields) => largest_size_of_fields(fields),
+        _ => LONGEST_SCALAR,
+    }
+}
+
+fn largest_size_of_fields(fields: &Map<String, Value>) -> usize {
+    let sizes = fields.iter().map(|(name, value)| largest_size_of_text(name) + largest_size_of_value(value));
+    sizes.sum::<usize>() + PUNCTUATION
+}
+
+const fn largest_size_of_text(text: &str) -> usize {
+    LONGEST_ESCAPE * text.len() + PUNCTUATION
 }
 
 /// Checks that miners accept a number of requests for images. `size` is that of the fields with images, encrypted; `param`
@@ -70,8 +110,7 @@ pub(crate) fn check<'a>(size: usize, param: impl FnOnce() -> Option<&'a str>) ->
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-    use taonet_nineteen_core::payload::TextPayload;
+    use serde_json::json;
 
     use super::*;
     use crate::vision::image_part;
@@ -102,6 +141,22 @@ mod tests {
                     let Err(GatewayError::TooLarge { param: named, .. }) = &checked else { panic!("{checked:?}") };
                     assert_eq!((named.as_deref(), is_accepted), (Some(param), param == "n"));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn bound_is_at_least_the_encrypted_size() {
+        for letters in 0..200 {
+            for letter in ["a", "\u{e9}", "\u{65e5}", "\u{1f600}", "\n", "\u{1}", "\u{7f}"] {
+                let text = letter.repeat(letters);
+                let tools = json!([{(text.as_str()): [text, [], {}, null, true, f64::MIN, u64::MAX]}]);
+                let body = json!({"model": "m", "messages": [{"role": "user", "content": text}], "stop": "x",
+                    "tools": [{"type": "function", "function": {"parameters": tools}}]});
+                let request = TextRequest::chat(body.to_string().as_bytes()).unwrap();
+                let size = sealed_size(&request.payload.clone().into_map());
+                let bound = 2 * (largest_size(&request.payload) + OTHER_FIELDS);
+                assert!(size <= bound, "{size} {bound}: {body}");
             }
         }
     }

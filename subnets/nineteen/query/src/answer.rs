@@ -201,7 +201,7 @@ impl Attempt {
         let (first, between) = Querier::timeouts(&self.inner, self.task_timeout);
         let began = Instant::now();
         let inner = Arc::clone(&self.inner);
-        let (session, payload) = (self.slot.contender.session(), request.payload.to_map());
+        let (session, payload) = (self.slot.contender.session(), &request.payload);
         let longest = deadline.saturating_duration_since(began);
         // Marked tests would let a miner reject them and accept all of the buyers' requests.
         let is_marked = self.slot.position.exceeds_promise && self.kind == RequestKind::Organic;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 use taonet_primitives::Hotkey;
 use taonet_wallet::{Keypair, Signature};
 use taonet_wire::{Answer, AnswerStream, Call, CallError, ClientConfig, Clock, Peer, Retry, SignedClient, Signer};
@@ -186,8 +186,8 @@ impl FiberClient {
         Ok(Session { peer: peer.clone(), id, key, ends_ns, signed })
     }
 
-    /// Sends a payload in a session; returns the response as a stream, for any status. Dropping the response cancels
-    /// the request, so that the miner can stop its work.
+    /// Sends a payload, an object, in a session; returns the response as a stream, for any status. Dropping the
+    /// response cancels the request, so that the miner can stop its work.
     ///
     /// # Errors
     /// [`CallError`] when the miner is unreachable or does not respond within `deadline`.
@@ -195,10 +195,10 @@ impl FiberClient {
         &self,
         session: &Session,
         path: &str,
-        payload: Map<String, Value>,
+        payload: impl Serialize,
         deadline: Duration,
     ) -> Result<AnswerStream, CallError> {
-        let call = self.call(session, path, payload, deadline);
+        let call = self.call(session, path, &payload, deadline);
         self.http.stream(&session.peer, &call).await
     }
 
@@ -210,15 +210,15 @@ impl FiberClient {
         &self,
         session: &Session,
         path: &str,
-        payload: Map<String, Value>,
+        payload: impl Serialize,
         deadline: Duration,
     ) -> Result<AnswerStream, CallError> {
-        let mut call = self.call(session, path, payload, deadline);
+        let mut call = self.call(session, path, &payload, deadline);
         call.headers.insert(PROBE, HeaderValue::from_static("1"));
         self.http.stream(&session.peer, &call).await
     }
 
-    fn call(&self, session: &Session, path: &str, payload: Map<String, Value>, deadline: Duration) -> Call {
+    fn call(&self, session: &Session, path: &str, payload: &impl Serialize, deadline: Duration) -> Call {
         let mut call = Call::new(Method::POST, path, seal_payload(&session.key, payload, self.clock.now_ns()));
         call.name.clone_from(&session.id);
         call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

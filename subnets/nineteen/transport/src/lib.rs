@@ -20,7 +20,7 @@
 //! # async fn example(keypair: Keypair, miner: Peer) -> Result<(), Box<dyn std::error::Error>> {
 //! let client = FiberClient::new(keypair, Trust::Signed, ClientConfig::default(), Arc::new(SystemClock))?;
 //! let session = client.handshake(&miner).await?;
-//! let payload = serde_json::from_str(r#"{"model": "chat", "messages": [], "stream": true}"#)?;
+//! let payload = serde_json::json!({"model": "chat", "messages": [], "stream": true});
 //! let answer = client.send(&session, "/chat/completions", payload, Duration::from_secs(30)).await?;
 //! println!("status {}", answer.status);
 //! # Ok(())

@@ -4,18 +4,18 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
+use serde_json::Serializer;
 use serde_json::ser::Formatter;
-use serde_json::{Map, Serializer, Value};
 
 use crate::{FernetKey, Nonce};
 
 /// Field that fiber's clients add to every payload, and that miners ignore.
 const NONCE: &str = "nonce";
 
-/// Adds a random nonce to a payload, as fiber's clients do, and encrypts it. `now_ns` is the Unix time in nanoseconds.
-pub(crate) fn seal_payload(key: &FernetKey, payload: Map<String, Value>, now_ns: u64) -> String {
-    let text = with_nonce(payload, &Nonce::at(now_ns));
-    key.seal(text.as_bytes(), now_ns / 1_000_000_000)
+/// Adds a random nonce to a payload, an object without one, as fiber's clients do, and encrypts it.
+/// `now_ns` is the Unix time in nanoseconds.
+pub(crate) fn seal_payload(key: &FernetKey, payload: &impl Serialize, now_ns: u64) -> String {
+    key.seal(&with_nonce(payload, &Nonce::at(now_ns)), now_ns / 1_000_000_000)
 }
 
 /// Returns the size in bytes of the encrypted request with a payload: an object, whose nonce is included.
@@ -41,18 +41,28 @@ impl Write for Size {
     }
 }
 
-pub(crate) fn with_nonce(mut payload: Map<String, Value>, nonce: &Nonce) -> String {
-    payload.insert(NONCE.to_owned(), nonce.as_str().into());
-    python_json(&Value::Object(payload))
+/// Serialises a payload, an object without a nonce, and appends the nonce to the text, so that the
+/// fields, which may contain images, are not copied for it.
+pub(crate) fn with_nonce(payload: &impl Serialize, nonce: &Nonce) -> Vec<u8> {
+    let mut text = python_json(payload);
+    // Reopens the object.
+    text.pop();
+    if text.len() > 1 {
+        text.extend_from_slice(b", ");
+    }
+    text.extend(python_json(&NONCE));
+    text.extend_from_slice(b": ");
+    text.extend(python_json(&nonce.as_str()));
+    text.push(b'}');
+    text
 }
 
 /// Serialises a value like Python's `json.dumps(value)`: spaces after `,` and `:`, non-ASCII characters escaped.
-pub(crate) fn python_json(value: &Value) -> String {
+fn python_json(value: &impl Serialize) -> Vec<u8> {
     let mut text = Vec::new();
-    let mut serializer = Serializer::with_formatter(&mut text, Python);
-    // Writing a `Value` to a `Vec` cannot fail.
-    let _ = value.serialize(&mut serializer);
-    String::from_utf8(text).unwrap_or_default()
+    // Writing JSON to a `Vec` fails only for a value that is no JSON, which cannot be sent either.
+    let _ = value.serialize(&mut Serializer::with_formatter(&mut text, Python));
+    text
 }
 
 struct Python;
@@ -71,20 +81,31 @@ impl Formatter for Python {
     }
 
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // Most fragments are ASCII, which is recognised many bytes at a time.
+        if fragment.is_ascii() {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut remaining = fragment;
-        while let Some(start) = remaining.find(|letter: char| !letter.is_ascii()) {
+        while let Some(start) = remaining.bytes().position(|byte| !byte.is_ascii()) {
             let (plain, special) = remaining.split_at(start);
             writer.write_all(plain.as_bytes())?;
             let mut letters = special.chars();
             if let Some(letter) = letters.next() {
                 for unit in letter.encode_utf16(&mut [0; 2]) {
-                    write!(writer, "\\u{unit:04x}")?;
+                    writer.write_all(&escape(*unit))?;
                 }
             }
             remaining = letters.as_str();
         }
         writer.write_all(remaining.as_bytes())
     }
+}
+
+/// Returns the escape of a UTF-16 code unit, such as `\u00e9`.
+fn escape(unit: u16) -> [u8; 6] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |shift: u32| DIGITS.get(usize::from((unit >> shift) & 0xf)).copied().unwrap_or_default();
+    [b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]
 }
 
 #[cfg(test)]
@@ -99,7 +120,7 @@ mod tests {
             json!({"a": "h\u{e9}llo \u{2603} \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\u{1f600}\n\u{1}"});
         let text =
             r#"{"a": "h\u00e9llo \u2603 \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\ud83d\ude00\n\u0001"}"#;
-        assert_eq!(python_json(&value), text);
+        assert_eq!(String::from_utf8(python_json(&value)).unwrap(), text);
     }
 
     #[test]
@@ -108,9 +129,7 @@ mod tests {
         for letters in 0..70 {
             for letter in ["a", "\u{e9}", "\u{1f600}", "\n", "\u{1}"] {
                 let payload = json!({"messages": [{"content": letter.repeat(letters)}], "seed": 7});
-                let payload = payload.as_object().unwrap().clone();
-                let size = sealed_size(&payload);
-                assert_eq!(seal_payload(&key, payload, u64::MAX).len(), size);
+                assert_eq!(seal_payload(&key, &payload, u64::MAX).len(), sealed_size(&payload));
             }
         }
     }
@@ -118,9 +137,14 @@ mod tests {
     #[test]
     fn sealed_payload_has_a_nonce() {
         let key = FernetKey::random();
-        let payload = json!({"task_configs": []}).as_object().unwrap().clone();
-        let plain = key.open(seal_payload(&key, payload, 5_000_000_000).as_bytes()).unwrap();
-        let text = String::from_utf8(plain).unwrap();
-        assert!(text.starts_with(r#"{"task_configs": [], "nonce": "5000000000_"#), "{text}");
+        for (payload, start) in [
+            (json!({"task_configs": []}), r#"{"task_configs": [], "nonce": "5000000000_"#),
+            (json!({}), r#"{"nonce": "5000000000_"#),
+        ] {
+            let plain = key.open(seal_payload(&key, &payload, 5_000_000_000).as_bytes()).unwrap();
+            let text = String::from_utf8(plain).unwrap();
+            assert!(text.starts_with(start), "{text}");
+            assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+        }
     }
 }

@@ -196,12 +196,12 @@ fn bodies_equal_those_of_fiber() {
         let token = URL_SAFE.decode(&body).unwrap();
         let seconds = u64::from_be_bytes(token[1..9].try_into().unwrap());
         let text = match payload.shift_remove("nonce") {
-            Some(nonce) => with_nonce(payload, &Nonce::recorded(nonce.as_str().unwrap())),
+            Some(nonce) => with_nonce(&payload, &Nonce::recorded(nonce.as_str().unwrap())),
             // Handwritten requests (those with a missing header) have an empty payload without a nonce.
-            None => "{}".to_owned(),
+            None => b"{}".to_vec(),
         };
-        assert_eq!(text.as_bytes(), plain, "{}", exchange.name);
-        let ours = key.seal_with(text.as_bytes(), seconds, token[9..25].try_into().unwrap());
+        assert_eq!(text, plain, "{}", exchange.name);
+        let ours = key.seal_with(&text, seconds, token[9..25].try_into().unwrap());
         assert_eq!(ours.as_bytes(), body, "{}", exchange.name);
         checked += 1;
     }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use taonet_http::testing::listen;
 use taonet_wire::{ManualClock, Policy};
 
