@@ -8,6 +8,9 @@
 mod health;
 mod limit;
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 pub use health::{Breaker, Ewma, Health};
 pub use limit::{InFlightLimit, Position};
 
@@ -55,53 +58,107 @@ pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
 
 /// A candidate for an organic request.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Prospect<'a> {
+pub struct Prospect {
     /// Remaining accepted capacity in this period, in tokens or steps.
     pub capacity_left: f64,
     /// Mean quality of the miner's checked answers, in `0..=1`; an assumed quality before the first check.
     pub quality: f64,
     /// Latency, success rate and circuit breaker of the miner.
-    pub health: &'a Health,
+    pub health: Health,
     /// Number of requests in flight for the task.
     pub running: usize,
 }
 
-impl Prospect<'_> {
+impl Prospect {
     /// Returns the expected value of an answer: `quality · success rate / latency of the first token`.
     pub fn value(&self) -> f64 {
         self.quality * self.health.success() / self.health.latency().max(SHORTEST_LATENCY)
     }
 }
 
+/// Contenders for an organic request, as indices, the first one to ask first. They are sorted only as
+/// far as they are read: most requests ask one of many.
+#[derive(Debug)]
+pub struct OrganicOrder(BinaryHeap<Ranked>);
+
+impl OrganicOrder {
+    /// Returns the next contender, which remains the next one.
+    pub fn peek(&self) -> Option<usize> {
+        self.0.peek().map(|ranked| ranked.place)
+    }
+}
+
+impl Iterator for OrganicOrder {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.0.pop().map(|ranked| ranked.place)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.0.len(), Some(self.0.len()))
+    }
+}
+
+impl ExactSizeIterator for OrganicOrder {}
+
+/// A contender with the number that determines its place in the order, the largest one first.
+#[derive(Debug, Clone, Copy)]
+struct Ranked {
+    rank: f64,
+    place: usize,
+}
+
+impl Ord for Ranked {
+    /// Of equal ranks, that of the first contender is the largest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank.total_cmp(&other.rank).then_with(|| other.place.cmp(&self.place))
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Ranked {}
+
 /// Returns the contenders for an organic request, as indices into `prospects`, in a random order weighted by
 /// [`Prospect::value`]. Omits contenders without remaining capacity or with an open circuit breaker. `now` is in
 /// seconds of the clock used for [`Health`]; `draw` returns a uniform number in `0..1` for an index: a random one, or a
 /// function of the request and the contender. With the latter, equal requests have the same order while the values are the
 /// same, and a change of the values changes it for few requests (weighted rendezvous hashing).
-pub fn organic_order(prospects: &[Prospect<'_>], now: f64, mut draw: impl FnMut(usize) -> f64) -> Vec<usize> {
+pub fn organic_order(prospects: &[Prospect], now: f64, mut draw: impl FnMut(usize) -> f64) -> OrganicOrder {
     // Weighted random order (Efraimidis and Spirakis): descending by u^(1/value).
-    let mut order: Vec<(usize, f64)> = prospects
+    let ranked: Vec<Ranked> = prospects
         .iter()
         .enumerate()
         .filter(|(_, prospect)| prospect.capacity_left > 0.0 && prospect.health.breaker().allows(now))
         .map(|(place, prospect)| {
-            (place, draw(place).max(f64::MIN_POSITIVE).ln() / prospect.value().max(f64::MIN_POSITIVE))
+            let rank = draw(place).max(f64::MIN_POSITIVE).ln() / prospect.value().max(f64::MIN_POSITIVE);
+            Ranked { rank, place }
         })
         .collect();
-    order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-    order.into_iter().map(|(place, _)| place).collect()
+    OrganicOrder(ranked.into())
 }
 
 /// Returns the share of a contender in the values of all, in `0..=1`: the probability that a random order of all begins with
 /// it. `place` is its index in `prospects`.
-pub fn share(prospects: &[Prospect<'_>], place: usize) -> f64 {
+pub fn share(prospects: &[Prospect], place: usize) -> f64 {
     let all: f64 = prospects.iter().map(Prospect::value).sum();
     prospects.get(place).map_or(0.0, Prospect::value) / all.max(f64::MIN_POSITIVE)
 }
 
 /// Returns whether a contender has so many requests in flight that it gets no more just because their prompts begin alike:
 /// at least 4, and twice as many as by its [`share`]. `place` is its index in `prospects`.
-pub fn exceeds_share(prospects: &[Prospect<'_>], place: usize) -> bool {
+pub fn exceeds_share(prospects: &[Prospect], place: usize) -> bool {
     let Some(prospect) = prospects.get(place) else { return true };
     let running: usize = prospects.iter().map(|prospect| prospect.running).sum();
     prospect.running as f64 >= MIN_RUNNING + MAX_SHARES * share(prospects, place) * running as f64
@@ -141,14 +198,14 @@ mod tests {
             slow.succeeded(0.3);
         }
         let prospect = |health, quality| Prospect { capacity_left: 1.0, quality, health, running: 0 };
-        let prospects = [prospect(&slow, 1.0), prospect(&quick, 1.0), prospect(&quick, 0.0)];
+        let prospects = [prospect(slow, 1.0), prospect(quick, 1.0), prospect(quick, 0.0)];
         let mut random = StdRng::seed_from_u64(1);
         let mut draw = |_: usize| random.random::<f64>();
         let mut first = [0; 3];
         for _ in 0..10_000 {
-            let order = organic_order(&prospects, 0.0, &mut draw);
+            let mut order = organic_order(&prospects, 0.0, &mut draw);
             assert_eq!(order.len(), 3);
-            first[order[0]] += 1;
+            first[order.next().unwrap()] += 1;
         }
         // The miner that is three times as fast comes first three times as often.
         let ratio = f64::from(first[1]) / f64::from(first[0]);
@@ -162,8 +219,18 @@ mod tests {
             broken.failed(100.0);
         }
         let prospect = |capacity_left, health| Prospect { capacity_left, quality: 1.0, health, running: 0 };
-        let prospects = [prospect(0.0, &healthy), prospect(1.0, &broken), prospect(1.0, &healthy)];
-        assert_eq!(organic_order(&prospects, 100.0, |_| 0.5), [2]);
+        let prospects = [prospect(0.0, healthy), prospect(1.0, broken), prospect(1.0, healthy)];
+        assert_eq!(organic_order(&prospects, 100.0, |_| 0.5).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn order_descends_by_the_draws_and_keeps_that_of_equal_ones() {
+        let prospect = Prospect { capacity_left: 1.0, quality: 1.0, health: Health::default(), running: 0 };
+        let draws = [0.5, 0.25, 0.75, 0.5, 0.0, 0.75];
+        let mut order = organic_order(&[prospect; 6], 0.0, |place| draws[place]);
+        assert_eq!((order.peek(), order.next(), order.len()), (Some(2), Some(2), 5));
+        assert_eq!(order.by_ref().collect::<Vec<_>>(), [5, 0, 3, 1, 4]);
+        assert_eq!((order.peek(), order.next()), (None, None));
     }
 
     #[test]
@@ -174,9 +241,9 @@ mod tests {
         for _ in 0..1_000 {
             let draws = [(); 4].map(|()| random.random::<f64>());
             let first = |quality| {
-                let prospect = |quality| Prospect { capacity_left: 1.0, quality, health: &health, running: 0 };
+                let prospect = |quality| Prospect { capacity_left: 1.0, quality, health, running: 0 };
                 let prospects = [prospect(quality), prospect(0.8), prospect(0.8), prospect(0.8)];
-                organic_order(&prospects, 0.0, |place| draws[place])[0]
+                organic_order(&prospects, 0.0, |place| draws[place]).peek().unwrap()
             };
             assert_eq!(first(0.8), first(0.8));
             moved += usize::from(first(0.8) != first(0.7));
@@ -189,7 +256,7 @@ mod tests {
     fn share_of_the_requests_in_flight_follows_the_value() {
         let health = Health::default();
         let exceeds = |first: (f64, usize), second: (f64, usize)| {
-            let prospect = |(quality, running)| Prospect { capacity_left: 1.0, quality, health: &health, running };
+            let prospect = |(quality, running)| Prospect { capacity_left: 1.0, quality, health, running };
             exceeds_share(&[prospect(first), prospect(second)], 0)
         };
         // Few requests never exceed the share.

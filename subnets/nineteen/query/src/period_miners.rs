@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use taonet_nineteen_core::period::{PeriodCounts, RequestOutcome};
-use taonet_nineteen_core::routing::Health;
+use taonet_nineteen_core::routing::{Health, Prospect};
 use taonet_nineteen_core::{MarketConfig, Task, TaskName};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId};
 use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
 
-pub(crate) use self::order::OrganicOrder;
 use crate::Divisions;
 use crate::load::MinerLoad;
 
@@ -63,6 +62,12 @@ impl Live {
     fn capacity_left(&self) -> f64 {
         let total = self.total();
         total.capacity - total.consumed_capacity
+    }
+
+    /// Returns the contender as a candidate for an organic request.
+    fn prospect(&self) -> Prospect {
+        let Self { quality, health, running, .. } = *self;
+        Prospect { capacity_left: self.capacity_left(), quality, health, running }
     }
 
     /// Counts requests that no earlier period has counted.

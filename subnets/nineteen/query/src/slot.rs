@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use crate::load::{CapacitySignal, MinerLoad, Reservation};
-use crate::period_miners::{Completion, OrganicOrder};
+use crate::period_miners::Completion;
 use crate::prefix::PromptPrefix;
 use crate::querier::Inner;
 use crate::{PeriodMiners, TaskMiner, measures};
@@ -56,15 +56,15 @@ impl Slot {
         let now = inner.now();
         let period_miners = inner.market.period_miners()?;
         let order = period_miners.task(task.as_str())?.for_organic(now, tried, prefix, rand::random);
-        let OrganicOrder { contenders, is_of_prefix, is_sampled } = order;
-        let (place, mut slot) = contenders.into_iter().enumerate().find_map(|(place, contender)| {
+        let (is_of_prefix, is_sampled) = (order.is_of_prefix, order.is_sampled);
+        let (place, mut slot) = order.enumerate().find_map(|(place, contender)| {
             let load = period_miners.load(&contender.offer.hotkey)?;
             let position = load.enter(inner.max_running)?;
             let Some(is_probe) = contender.enter(now) else {
                 load.leave(position, CapacitySignal::None);
                 return None;
             };
-            let mut slot = Self::new(inner, &period_miners, contender, load, position)?;
+            let mut slot = Self::new(inner, &period_miners, Arc::clone(contender), load, position)?;
             slot.completion.ends_probe = is_probe;
             Some((place, slot))
         })?;

@@ -2,22 +2,51 @@
 
 use std::sync::Arc;
 
-use taonet_nineteen_core::routing::{Allowance, Prospect, exceeds_share, organic_order, share, synthetic_order};
+use taonet_nineteen_core::routing::{self, Allowance, Prospect, exceeds_share, organic_order, share, synthetic_order};
 use taonet_primitives::Hotkey;
 
-use super::{Live, TaskMiner, TaskMiners};
+use super::{TaskMiner, TaskMiners};
 use crate::prefix::PromptPrefix;
 
-/// Contenders for an organic request.
+/// Contenders for an organic request, the first one to ask first.
 #[derive(Debug)]
-pub(crate) struct OrganicOrder {
-    /// The contenders, the first one to ask first.
-    pub(crate) contenders: Vec<Arc<TaskMiner>>,
+pub(crate) struct OrganicOrder<'a> {
+    contenders: &'a [Arc<TaskMiner>],
+    /// Miners to omit.
+    tried: &'a [Hotkey],
+    order: routing::OrganicOrder,
     /// Whether the prefix of the prompt determines the order.
     pub(crate) is_of_prefix: bool,
     /// Whether the answer of the first contender may be sampled. If the prefix determines the order, this is as probable as
     /// that a random order begins with this contender: a buyer who selects a miner by the prompt cannot add to its samples.
     pub(crate) is_sampled: bool,
+}
+
+impl OrganicOrder<'_> {
+    fn is_tried(&self, place: usize) -> bool {
+        self.contenders.get(place).is_none_or(|contender| self.tried.contains(&contender.offer.hotkey))
+    }
+
+    /// Returns the index of the next contender, which remains the next one.
+    fn peek(&mut self) -> Option<usize> {
+        while let Some(place) = self.order.peek() {
+            if !self.is_tried(place) {
+                return Some(place);
+            }
+            self.order.next();
+        }
+        None
+    }
+}
+
+impl<'a> Iterator for OrganicOrder<'a> {
+    type Item = &'a Arc<TaskMiner>;
+
+    fn next(&mut self) -> Option<&'a Arc<TaskMiner>> {
+        let place = self.peek()?;
+        self.order.next();
+        self.contenders.get(place)
+    }
 }
 
 impl TaskMiners {
@@ -37,40 +66,29 @@ impl TaskMiners {
     /// Returns the contenders for an organic request, in a random order weighted by the value of their answers.
     /// Omits the miners in `tried`. With a prefix, the order is always the same one for the prefix, as long as the values
     /// are, unless the first miner has too many requests in flight. `random` returns uniform random numbers in `0..1`.
-    pub(crate) fn for_organic(
-        &self,
+    pub(crate) fn for_organic<'a>(
+        &'a self,
         now: f64,
-        tried: &[Hotkey],
+        tried: &'a [Hotkey],
         prefix: Option<PromptPrefix>,
         mut random: impl FnMut() -> f64,
-    ) -> OrganicOrder {
-        let lives: Vec<Live> = self.contenders.iter().map(|contender| *contender.live()).collect();
-        let prospects: Vec<_> = lives
-            .iter()
-            .map(|live| Prospect {
-                capacity_left: live.capacity_left(),
-                quality: live.quality,
-                health: &live.health,
-                running: live.running,
-            })
-            .collect();
-        let hotkey = |place: usize| self.contenders.get(place).map(|contender| &contender.offer.hotkey);
-        let untried = |mut order: Vec<usize>| {
-            order.retain(|place| hotkey(*place).is_some_and(|hotkey| !tried.contains(hotkey)));
-            order
-        };
+    ) -> OrganicOrder<'a> {
+        let contenders = self.contenders.as_slice();
+        let prospects: Vec<Prospect> = contenders.iter().map(|contender| contender.live().prospect()).collect();
         if let Some(prefix) = prefix {
+            let hotkey = |place: usize| contenders.get(place).map(|contender| &contender.offer.hotkey);
             let draw = |place| hotkey(place).map_or(0.0, |hotkey| prefix.draw(hotkey));
-            let order = untried(organic_order(&prospects, now, draw));
-            if let Some(first) = order.first()
-                && !exceeds_share(&prospects, *first)
+            let order = organic_order(&prospects, now, draw);
+            let mut order = OrganicOrder { contenders, tried, order, is_of_prefix: true, is_sampled: false };
+            if let Some(first) = order.peek()
+                && !exceeds_share(&prospects, first)
             {
-                let is_sampled = random() < share(&prospects, *first);
-                return OrganicOrder { contenders: self.at(&order), is_of_prefix: true, is_sampled };
+                order.is_sampled = random() < share(&prospects, first);
+                return order;
             }
         }
-        let order = untried(organic_order(&prospects, now, |_| random()));
-        OrganicOrder { contenders: self.at(&order), is_of_prefix: false, is_sampled: true }
+        let order = organic_order(&prospects, now, |_| random());
+        OrganicOrder { contenders, tried, order, is_of_prefix: false, is_sampled: true }
     }
 
     /// Returns whether any contender with remaining capacity, except for those in `tried`, may accept an organic request

@@ -81,7 +81,7 @@ async fn prefixes_spread_over_the_miners() {
     let order = |number: usize, tried: &[taonet_primitives::Hotkey]| {
         let order = task_miners.for_organic(0.0, tried, Some(prefix(&long(number))), || 0.5);
         assert!(order.is_of_prefix);
-        order.contenders
+        order.cloned().collect::<Vec<_>>()
     };
     let mut firsts = [0; 3];
     for number in 0..300 {
@@ -132,15 +132,15 @@ async fn prefix_leaves_a_miner_with_too_many_requests_in_flight() {
     let period_miners = bench.querier.market().period_miners().unwrap();
     let task_miners = &period_miners.tasks()[0];
     let order = || task_miners.for_organic(0.0, &[], Some(prefix(&long(0))), || 0.5);
-    let preferred = Arc::clone(&order().contenders[0]);
+    let preferred = Arc::clone(order().next().unwrap());
     for _ in 0..11 {
         preferred.enter(0.0).unwrap();
     }
-    let still = order();
-    assert!(still.is_of_prefix && Arc::ptr_eq(&still.contenders[0], &preferred));
+    let mut still = order();
+    assert!(still.is_of_prefix && Arc::ptr_eq(still.next().unwrap(), &preferred));
     // Its share is a third: 4 requests, and two thirds of those in flight.
     preferred.enter(0.0).unwrap();
     preferred.enter(0.0).unwrap();
     let random = order();
-    assert!(!random.is_of_prefix && random.is_sampled && random.contenders.len() == 3);
+    assert!(!random.is_of_prefix && random.is_sampled && random.count() == 3);
 }
