@@ -76,8 +76,8 @@ impl Prospect {
     }
 }
 
-/// Contenders for an organic request, as indices, the first one to ask first. They are sorted only as
-/// far as they are read: most requests ask one of many.
+/// Contenders for an organic request, as indices, the first one to ask first. They are sorted only
+/// as far as they are read: most requests ask one of many.
 #[derive(Debug)]
 pub struct OrganicOrder(BinaryHeap<Ranked>);
 

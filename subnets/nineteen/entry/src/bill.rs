@@ -1,6 +1,8 @@
 //! Billing: reserves credits before a request, and charges the delivered work afterwards.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use taonet_nineteen_core::task::Price;
@@ -174,8 +176,7 @@ impl Bill {
     pub(crate) async fn settle(mut self) {
         if let Some(usage) = self.take() {
             let tokens = self.take_tokens(&usage);
-            let charge = charge(self.store.clone(), self.clock.clone(), self.request_id.clone(), usage, tokens);
-            let _charged_or_continuing = tokio::time::timeout(SETTLE, tokio::spawn(charge)).await;
+            let _charged_or_continuing = tokio::time::timeout(SETTLE, self.charge(usage, tokens)).await;
         }
     }
 
@@ -200,6 +201,12 @@ impl Bill {
         tracing::info!(key, model, input_tokens, output_tokens, charge, seconds, "request of an API key charged");
     }
 
+    /// Returns unused tokens to the window of the key, then charges the usage.
+    fn charge(&mut self, usage: Usage, tokens: Option<(TokenReservation, u64)>) -> Charge {
+        let (store, clock, request_id) = (self.store.clone(), self.clock.clone(), std::mem::take(&mut self.request_id));
+        Charge(Some(Box::pin(charge(store, clock, request_id, usage, tokens))))
+    }
+
     /// Takes the reservation of tokens, with the tokens that were used.
     fn take_tokens(&mut self, usage: &Usage) -> Option<(TokenReservation, u64)> {
         let used = if self.delivered { usage.input_tokens.saturating_add(usage.output_tokens) } else { 0 };
@@ -211,10 +218,32 @@ impl Drop for Bill {
     fn drop(&mut self) {
         let Some(usage) = self.take() else { return };
         let tokens = self.take_tokens(&usage);
-        let (store, clock) = (self.store.clone(), self.clock.clone());
+        drop(self.charge(usage, tokens));
+    }
+}
+
+/// A charge in progress. If it is dropped before its end, a task of its own completes it.
+struct Charge(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl Future for Charge {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(charge) = &mut self.0 {
+            ready!(charge.as_mut().poll(context));
+            self.0 = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
         // Without a runtime, the next start releases the credits.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(charge(store, clock, std::mem::take(&mut self.request_id), usage, tokens));
+        if let Some(charge) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(charge);
         }
     }
 }

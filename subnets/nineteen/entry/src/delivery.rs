@@ -238,7 +238,7 @@ mod tests {
         Some(Ok(Chunk { body, characters: text.len(), entries: 1, is_content: true }))
     }
 
-    /// Returns a delivery of replies that begins with the events `ready`, and the folder of its database.
+    /// Returns a delivery of replies after the events `ready`, and the folder of its database.
     async fn delivery(replies: Replies, ready: &str) -> (Delivery<Plain>, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();

@@ -83,9 +83,9 @@ pub(crate) fn named_task<'a>(
     Ok(task)
 }
 
-/// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores, without the prefix
-/// `chat-` or without the suffix for the route), the name of the task's model, and an alias, which stands for its
-/// first task. Without `model`, returns the first task of the route.
+/// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores,
+/// without the prefix `chat-` or without the suffix for the route), the name of the task's model,
+/// and an alias, which stands for its first task. Without `model`, returns the route's first task.
 fn resolve_task<'a>(
     config: &'a MarketConfig,
     key: &ApiKey,

@@ -60,6 +60,8 @@ struct State {
     /// Keys whose reserves are to be refilled, each with the day in UTC.
     refilled: BTreeMap<String, String>,
     is_swept: bool,
+    /// Whether a task writes the pending work until none is left.
+    is_writing: bool,
     /// Whether this process no longer keeps reserves.
     is_closing: bool,
 }
@@ -191,8 +193,8 @@ impl State {
     /// Plans the next transaction from all pending work.
     fn begin(&mut self) -> BTreeMap<String, Plan> {
         let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
-        // A plan has the budgets of one day. Requests of a later day are left to the next transaction: as each request has
-        // spawned one, there is one.
+        // A plan has the budgets of one day. Requests of a later day are left to the next
+        // transaction, which follows: the writer ends only when no work is left.
         let day = self.wanted.iter().map(|want| &want.day).min().cloned();
         let is_due = |want: &Want| Some(&want.day) == day.as_ref();
         let (wanted, later): (Vec<_>, _) = std::mem::take(&mut self.wanted).into_iter().partition(is_due);
@@ -297,16 +299,16 @@ impl Till {
                 Ok(is_low) => {
                     unfinished.is_finished = true;
                     if is_low {
-                        self.spawn_write(database);
+                        self.start_writer(&mut state, database);
                     }
                     return Ok(Ok(()));
                 }
                 Err(hold) => {
                     state.wanted.push(Want { request: request.to_owned(), hold, day: day.to_owned(), done });
+                    self.start_writer(&mut state, database);
                 }
             }
         }
-        self.spawn_write(database);
         let granted = granted.await;
         unfinished.is_finished = true;
         granted.map_err(|_| StoreError::Stopping)?.map_err(StoreError::Unreserved)
@@ -325,8 +327,8 @@ impl Till {
             let mut state = self.state();
             let Some(hold) = state.holds.remove(request) else { return Ok(None) };
             state.due.push(Due { request: request.to_owned(), hold, usage: usage.clone(), now_ms, done });
+            self.start_writer(&mut state, database);
         }
-        self.spawn_write(database);
         charged.await.map_err(|_| StoreError::Stopping)?.map_err(StoreError::Uncharged)
     }
 
@@ -361,23 +363,33 @@ impl Till {
         self.write(database).await;
     }
 
-    /// Writes the pending work in a separate task, so that a cancelled caller does not cancel the transaction.
-    fn spawn_write(self: &Arc<Self>, database: &Database) {
-        let (till, database) = (Arc::clone(self), database.clone());
-        tokio::spawn(async move { till.write(&database).await });
+    /// Starts the task that writes the pending work, unless it runs. It is a task of its own, so
+    /// that a cancelled caller does not cancel the transaction.
+    fn start_writer(self: &Arc<Self>, state: &mut State, database: &Database) {
+        if state.is_writing {
+            return;
+        }
+        state.is_writing = true;
+        tokio::spawn(Writer { till: Arc::clone(self), is_done: false }.run(database.clone()));
     }
 
     fn spawn_sweep(self: &Arc<Self>, database: &Database) {
         tokio::spawn(sweep(Arc::downgrade(self), database.clone()));
     }
 
-    /// Writes all pending work in one transaction.
-    async fn write(self: &Arc<Self>, database: &Database) {
+    /// Writes all pending work in one transaction; returns `false` if there is none. The writer
+    /// then ends, and later work starts another one.
+    async fn write(self: &Arc<Self>, database: &Database) -> bool {
         let _books = self.books.lock().await;
-        let plans = self.state().begin();
-        if plans.is_empty() {
-            return;
-        }
+        let plans = {
+            let mut state = self.state();
+            let plans = state.begin();
+            if plans.is_empty() {
+                state.is_writing = false;
+                return false;
+            }
+            plans
+        };
         let written = batch::write(database, &self.process, &plans).await;
         let mut state = self.state();
         match written {
@@ -387,6 +399,28 @@ impl Till {
         if !state.is_swept && !state.leases.is_empty() {
             state.is_swept = true;
             self.spawn_sweep(database);
+        }
+        true
+    }
+}
+
+/// The task that writes pending work. If it is cancelled or panics, later work starts another one.
+struct Writer {
+    till: Arc<Till>,
+    is_done: bool,
+}
+
+impl Writer {
+    async fn run(mut self, database: Database) {
+        while self.till.write(&database).await {}
+        self.is_done = true;
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.till.state().is_writing = false;
         }
     }
 }

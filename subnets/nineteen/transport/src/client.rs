@@ -186,8 +186,8 @@ impl FiberClient {
         Ok(Session { peer: peer.clone(), id, key, ends_ns, signed })
     }
 
-    /// Sends a payload, an object, in a session; returns the response as a stream, for any status. Dropping the
-    /// response cancels the request, so that the miner can stop its work.
+    /// Sends a payload, an object, in a session; returns the response as a stream, for any status.
+    /// Dropping the response cancels the request, so that the miner can stop its work.
     ///
     /// # Errors
     /// [`CallError`] when the miner is unreachable or does not respond within `deadline`.
