@@ -104,6 +104,7 @@ on_both! {
     leases::a_busy_key_needs_few_leases
     leases::a_killed_process_loses_no_credits
     leases::a_caller_that_leaves_holds_nothing
+    leases::concurrent_requests_of_two_days_are_granted
     leases::no_sequence_of_operations_overdraws
     shared::busy_keys_reserve_admissions
     shared::reserved_admissions_never_exceed_the_limit

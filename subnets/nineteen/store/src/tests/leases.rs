@@ -60,6 +60,26 @@ pub(super) async fn charges_of_a_batch_balance(home: Home) {
     assert!(operator.is_balanced().await.unwrap());
 }
 
+/// A transaction has the budgets of one day: that of a later day follows without another request.
+pub(super) async fn concurrent_requests_of_two_days_are_granted(home: Home) {
+    let store = home.open().await;
+    let key = key_with(&store, 1, 100).await;
+    for round in 0..3 {
+        let hold = async |request: &str, day: &str| store.hold(&key, request, 10, day, 0).await.unwrap();
+        let requests = ["earlier", "later", "latest"].map(|request| format!("{request} {round}"));
+        let [earlier, later, latest] = &requests;
+        let days = [DAY, "2026-11-22", "2026-11-23"];
+        let granted = tokio::join!(hold(later, days[1]), hold(latest, days[2]), hold(earlier, days[0]));
+        assert_eq!(granted, (Ok(()), Ok(()), Ok(())));
+        for request in requests {
+            store.charge(&request, &usage(DAY, 1), 1).await.unwrap();
+        }
+    }
+    store.close_leases().await;
+    assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 91);
+    assert!(store.is_balanced().await.unwrap());
+}
+
 /// The transaction fails after it has computed the charges, as if the response to its commit had been lost.
 pub(super) async fn a_charge_is_repeated_once_the_database_is_back(home: Home) {
     let store = home.open().await;
