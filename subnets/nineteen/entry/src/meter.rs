@@ -40,24 +40,24 @@ impl TokenMeter {
 
     /// Adds a chunk of the answer.
     pub(crate) fn add(&mut self, chunk: &Chunk) {
-        let texts = chunk.texts();
-        let bytes: usize = texts.iter().map(|text| text.len()).sum();
+        let (mut bytes, mut characters) = (0, 0);
+        for text in chunk.texts() {
+            bytes += text.len();
+            characters += text.chars().count();
+        }
         if bytes == 0 {
             self.pending = self.pending.saturating_add(chunk.entries);
             return;
         }
-        let characters: usize = texts.iter().map(|text| text.chars().count()).sum();
         let pending = std::mem::take(&mut self.pending);
         if bytes <= chunk.entries.saturating_mul(LONGEST_TOKEN) {
             let parts = pending.min(bytes - characters);
             self.counted = self.counted.saturating_add(chunk.entries.saturating_add(parts).min(bytes));
         } else {
-            for text in &texts {
-                self.estimated.add(text);
-            }
+            chunk.texts().for_each(|text| self.estimated.add(text));
         }
         if self.tokenizer.is_some() && self.text.len() + bytes <= LONGEST_TEXT {
-            self.text.extend(texts);
+            self.text.extend(chunk.texts());
         }
     }
 

@@ -42,8 +42,8 @@ pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
     check_choices(size, *answers, request.count_field())
 }
 
-/// Returns an upper bound of the size in bytes of a request's input and the buyer's options, as JSON
-/// before encryption.
+/// Returns an upper bound of the size in bytes of a request's input and the buyer's options, before
+/// encryption.
 fn largest_size(payload: &TextPayload) -> usize {
     let input: usize = match &payload.input {
         TextInput::Messages(messages) => messages.iter().map(largest_size_of_value).sum(),

@@ -217,11 +217,12 @@ impl Chunk {
     }
 
     /// Returns everything that the model wrote in this chunk: text, reasoning, and names and arguments of tool calls.
-    pub fn texts(&self) -> Vec<&str> {
-        let ChunkBody::Text(text) = &self.body else {
-            return self.choice().map(|choice| texts_of(choice).collect()).unwrap_or_default();
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let text = match &self.body {
+            ChunkBody::Text(text) => Some(text.as_str()),
+            ChunkBody::Object(_) => None,
         };
-        vec![text]
+        text.into_iter().chain(self.choice().into_iter().flat_map(texts_of))
     }
 }
 

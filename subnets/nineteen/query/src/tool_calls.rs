@@ -68,7 +68,7 @@ mod tests {
         {
             let chunk = chunk(&json!([{"index": 0, "function": {"name": "f", "arguments": arguments}}]));
             assert_eq!(chunk.tool_calls().unwrap()[0]["function"]["arguments"], expected);
-            assert_eq!(chunk.texts(), ["f", expected]);
+            assert_eq!(chunk.texts().collect::<Vec<_>>(), ["f", expected]);
         }
     }
 
