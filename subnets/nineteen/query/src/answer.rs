@@ -22,7 +22,7 @@ use crate::reading::Reading;
 use crate::slot::Slot;
 use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
 use crate::tool_calls::CallNumbers;
-use crate::{Chunk, ChunkBody, Payload, Querier, Request, RequestKind, TaskMiner, measures};
+use crate::{Chunk, ChunkBody, Payload, Querier, Request, RequestKind, TaskMiner};
 
 /// Maximum size of an answer that is not streamed, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -86,13 +86,12 @@ pub(crate) struct Attempt {
     outcome: Option<RequestOutcome>,
     /// Whether the attempt has failed for a reason that its [`DisputedFailure`] counts.
     is_disputed: bool,
-    job_id: String,
 }
 
 impl Attempt {
     /// Creates an attempt. All attempts of a request share `has_answer`.
     pub(crate) fn new(inner: &Arc<Inner>, request: &Request, slot: Slot, has_answer: &Arc<AtomicBool>) -> Self {
-        measures::running(1.0);
+        inner.measures.change_running(1.0);
         let steps = request.payload.get("steps").and_then(Value::as_u64).unwrap_or(1);
         let task = Arc::clone(&slot.task);
         let is_sampled = slot.keeps_samples && is_reproducible(task.endpoint, request.payload.shared());
@@ -125,7 +124,6 @@ impl Attempt {
             began: Instant::now(),
             outcome: None,
             is_disputed: false,
-            job_id: uuid::Uuid::new_v4().simple().to_string(),
         }
     }
 
@@ -150,9 +148,9 @@ impl Attempt {
         if let Some(has_answer) = self.has_answer.take() {
             has_answer.store(true, Ordering::Relaxed);
         }
-        let (contender, job_id) = (Arc::clone(&self.slot.contender), self.job_id.clone());
+        let contender = Arc::clone(&self.slot.contender);
         let attempt = stream.is_some().then_some(self);
-        Ok(Answer { stream, ready, contender, job_id, attempt })
+        Ok(Answer { stream, ready, contender, attempt })
     }
 
     /// Reads the next chunks into `ready`. At the end of the answer, `stream` becomes `None`.
@@ -327,7 +325,7 @@ impl Attempt {
 
     fn note_first(&mut self, began: Instant) {
         let latency = began.elapsed().as_secs_f64();
-        measures::first_chunk(latency);
+        self.inner.measures.record_first_chunk(latency);
         self.has_first.store(true, Ordering::Relaxed);
         self.latency = Some(latency);
         self.slot.begin_answer();
@@ -345,7 +343,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        measures::running(-1.0);
+        self.inner.measures.change_running(-1.0);
         let now = self.inner.now();
         // A hedged attempt that has begun a collected answer, but was slower than the other one, is cancelled.
         if self.has_answer.as_ref().is_some_and(|has_answer| has_answer.load(Ordering::Relaxed)) {
@@ -363,7 +361,7 @@ impl Drop for Attempt {
         };
         self.slot.end(completion);
         if !self.is_disputed {
-            measures::outcome(self.slot.task.task.as_str(), self.kind.as_str(), self.outcome);
+            self.inner.measures.count(&self.slot.task.task, self.kind, self.outcome);
         }
         let (Some(RequestOutcome::Answered { work }), Some(request)) = (self.outcome, self.request.take()) else {
             return;
@@ -375,7 +373,7 @@ impl Drop for Attempt {
         let Some(answer) = self.whole.take().or_else(|| self.events.take_kept()) else { return };
         let created = unix_time((self.inner.clock)()).as_millis();
         self.inner.keep(Sample {
-            job_id: std::mem::take(&mut self.job_id),
+            job_id: uuid::Uuid::new_v4().simple().to_string(),
             period: self.slot.period_miners.period,
             task: self.slot.contender.offer.task.clone(),
             hotkey: self.slot.contender.offer.hotkey,
@@ -396,7 +394,6 @@ pub struct Answer {
     stream: Option<Reading>,
     ready: VecDeque<Chunk>,
     contender: Arc<TaskMiner>,
-    job_id: String,
     /// `None` once the miner has sent the complete answer: its slot is free, even if the answer has not been read.
     attempt: Option<Attempt>,
 }
@@ -405,11 +402,6 @@ impl Answer {
     /// Returns the contender that sends the answer.
     pub fn contender(&self) -> &Arc<TaskMiner> {
         &self.contender
-    }
-
-    /// Returns the ID of the attempt.
-    pub fn job_id(&self) -> &str {
-        &self.job_id
     }
 
     /// Returns the next chunk; `None` at the end. Reads the connection only when no chunk is buffered.
@@ -438,7 +430,7 @@ impl Answer {
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Answer")
-            .field("job_id", &self.job_id)
+            .field("contender", &self.contender.offer)
             .field("has_ended", &self.attempt.is_none())
             .finish_non_exhaustive()
     }

@@ -128,12 +128,6 @@ impl Backlog {
     pub(crate) fn len(&self, task: &str) -> usize {
         self.queue().len(task)
     }
-
-    /// Removes a request in flight of a key, which has ended at `now`. `answered` is the number of seconds that a complete
-    /// answer has taken.
-    pub(crate) fn end(&self, key: &Arc<str>, answered: Option<f64>, now: f64) {
-        self.queue().end(key, answered, now);
-    }
 }
 
 /// A request's entry in the queue, removed when dropped.
@@ -259,9 +253,21 @@ impl Inner {
 
     /// Gives the free slots to queued requests.
     pub(crate) fn dispatch(self: &Arc<Self>) {
+        self.dispatch_from(self.backlog.queue());
+    }
+
+    /// Removes a request in flight of a key, drops `held`, which the next request needs, and gives the
+    /// free slots to queued requests. `answered` is the number of seconds that a complete answer took.
+    pub(crate) fn end<T>(self: &Arc<Self>, key: &Arc<str>, answered: Option<f64>, held: T) {
+        let mut queue = self.backlog.queue();
+        queue.end(key, answered, self.now());
+        drop(held);
+        self.dispatch_from(queue);
+    }
+
+    fn dispatch_from(self: &Arc<Self>, mut queue: MutexGuard<'_, FairQueue>) {
         // Dropping a slot locks the queue, so it must happen after the guard is dropped.
         let mut undelivered = Vec::new();
-        let mut queue = self.backlog.queue();
         let now = self.now();
         let (mut full, mut skipped) = (HashSet::new(), HashSet::new());
         while self.backlog.running.available_permits() > 0

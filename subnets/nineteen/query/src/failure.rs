@@ -13,7 +13,7 @@ use crate::chunk::ChunkFault;
 use crate::period_miners::Completion;
 use crate::querier::Inner;
 use crate::sse::StreamFault;
-use crate::{RequestKind, TaskMiner, measures};
+use crate::{RequestKind, TaskMiner};
 
 /// Why an attempt to query a miner failed.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +134,6 @@ impl DisputedFailure {
 
 impl Drop for DisputedFailure {
     fn drop(&mut self) {
-        measures::outcome(self.contender.offer.task.as_str(), RequestKind::Organic.as_str(), self.outcome);
+        self.inner.measures.count(&self.contender.offer.task, RequestKind::Organic, self.outcome);
     }
 }

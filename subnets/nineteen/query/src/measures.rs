@@ -1,6 +1,13 @@
 //! Metrics of requests to miners.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use metrics::{Counter, Gauge, Histogram};
+use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::period::RequestOutcome;
+
+use crate::RequestKind;
 
 const REQUESTS: &str = "taonet_nineteen_query_requests_total";
 const RUNNING: &str = "taonet_nineteen_query_running";
@@ -43,22 +50,86 @@ pub(crate) fn worker_lost() {
     metrics::counter!(LOST).increment(1);
 }
 
-pub(crate) fn outcome(task: &str, kind: &'static str, outcome: Option<RequestOutcome>) {
-    let name = match outcome {
-        Some(RequestOutcome::Answered { .. }) => "answered",
-        Some(RequestOutcome::RateLimited) => "rate_limited",
-        Some(RequestOutcome::Failed) => "failed",
-        None => "cancelled",
-    };
-    metrics::counter!(REQUESTS, "task" => task.to_owned(), "kind" => kind, "outcome" => name).increment(1);
+/// Metrics of attempts to query miners. The first attempt creates them, so that further ones do not
+/// look them up in the recorder, nor allocate labels.
+#[derive(Default)]
+pub(crate) struct AttemptMeasures {
+    running: OnceLock<Gauge>,
+    first_chunk: OnceLock<Histogram>,
+    outcomes: Mutex<HashMap<TaskName, TaskOutcomes>>,
 }
 
-pub(crate) fn running(change: f64) {
-    metrics::gauge!(RUNNING).increment(change);
+impl AttemptMeasures {
+    /// Changes the number of requests in flight.
+    pub(crate) fn change_running(&self, change: f64) {
+        self.running.get_or_init(|| metrics::gauge!(RUNNING)).increment(change);
+    }
+
+    /// Records the time until the first chunk of an answer.
+    pub(crate) fn record_first_chunk(&self, seconds: f64) {
+        self.first_chunk.get_or_init(|| metrics::histogram!(FIRST)).record(seconds);
+    }
+
+    /// Counts an attempt that has ended; without an outcome, it was cancelled.
+    pub(crate) fn count(&self, task: &TaskName, kind: RequestKind, outcome: Option<RequestOutcome>) {
+        let mut tasks = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        match tasks.get(task) {
+            Some(outcomes) => outcomes.count(kind, outcome),
+            None => tasks.entry(task.clone()).or_insert_with(|| TaskOutcomes::new(task)).count(kind, outcome),
+        }
+    }
 }
 
-pub(crate) fn first_chunk(seconds: f64) {
-    metrics::histogram!(FIRST).record(seconds);
+/// Counters of the attempts for a task.
+struct TaskOutcomes {
+    organic: Outcomes,
+    synthetic: Outcomes,
+}
+
+impl TaskOutcomes {
+    fn new(task: &TaskName) -> Self {
+        Self {
+            organic: Outcomes::new(task, RequestKind::Organic),
+            synthetic: Outcomes::new(task, RequestKind::Synthetic),
+        }
+    }
+
+    fn count(&self, kind: RequestKind, outcome: Option<RequestOutcome>) {
+        let outcomes = match kind {
+            RequestKind::Organic => &self.organic,
+            RequestKind::Synthetic => &self.synthetic,
+        };
+        let counter = match outcome {
+            Some(RequestOutcome::Answered { .. }) => &outcomes.answered,
+            Some(RequestOutcome::RateLimited) => &outcomes.rate_limited,
+            Some(RequestOutcome::Failed) => &outcomes.failed,
+            None => &outcomes.cancelled,
+        };
+        counter.increment(1);
+    }
+}
+
+/// Counters of the attempts for a task and a kind of requests.
+struct Outcomes {
+    answered: Counter,
+    rate_limited: Counter,
+    failed: Counter,
+    cancelled: Counter,
+}
+
+impl Outcomes {
+    fn new(task: &TaskName, kind: RequestKind) -> Self {
+        let counter = |outcome: &'static str| {
+            let task = task.to_string();
+            metrics::counter!(REQUESTS, "task" => task, "kind" => kind.as_str(), "outcome" => outcome)
+        };
+        Self {
+            answered: counter("answered"),
+            rate_limited: counter("rate_limited"),
+            failed: counter("failed"),
+            cancelled: counter("cancelled"),
+        }
+    }
 }
 
 pub(crate) fn hedged() {

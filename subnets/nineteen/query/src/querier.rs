@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 use crate::answer::{Answer, Attempt};
 use crate::backlog::{Backlog, NoSlot, SlotRequest};
 use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
+use crate::measures::AttemptMeasures;
 use crate::prefix::PromptPrefix;
 use crate::slot::Slot;
 use crate::{Market, Payload, QueryDeadlines, QueueSettings, TaskMiners, measures};
@@ -148,6 +149,7 @@ pub(crate) struct Inner {
     /// Maximum number of requests in flight per miner, whatever it announces.
     pub(crate) max_running: usize,
     pub(crate) backlog: Backlog,
+    pub(crate) measures: AttemptMeasures,
     has_prefix_affinity: AtomicBool,
     pub(crate) clock: Clock,
     monotonic: MonotonicClock,
@@ -209,6 +211,7 @@ impl Querier {
                 deadlines,
                 max_running,
                 backlog,
+                measures: AttemptMeasures::default(),
                 has_prefix_affinity: AtomicBool::new(false),
                 clock,
                 monotonic,

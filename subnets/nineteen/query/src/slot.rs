@@ -187,14 +187,15 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.contender.leave(&self.completion);
         self.load.leave(self.position, self.signal);
-        if let Some(key) = &self.key {
-            let now = self.inner.now();
-            let answered = (self.signal == CapacitySignal::Answered).then_some(now - self.began);
-            self.inner.backlog.end(key, answered, now);
-        }
         // The next request needs them.
-        drop((self.permit.take(), self.reservation.take()));
-        self.inner.dispatch();
+        let held = (self.permit.take(), self.reservation.take());
+        if let Some(key) = &self.key {
+            let took = self.inner.now() - self.began;
+            self.inner.end(key, (self.signal == CapacitySignal::Answered).then_some(took), held);
+        } else {
+            drop(held);
+            self.inner.dispatch();
+        }
     }
 }
 
