@@ -1,6 +1,6 @@
 //! Count of an answer's tokens, for the bill.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use taonet_nineteen_query::Chunk;
 use tokenizers::Tokenizer;
@@ -25,6 +25,8 @@ pub(crate) struct TokenMeter {
     tokenizer: Option<Arc<Tokenizer>>,
     /// Text for the tokenizer.
     text: String,
+    /// Number of tokens of `text`, once it is needed; `None` without a tokenizer.
+    encoded: OnceLock<Option<u64>>,
     /// Tokens counted without a tokenizer.
     counted: usize,
     /// Size of the texts without log-probabilities.
@@ -58,16 +60,20 @@ impl TokenMeter {
         }
         if self.tokenizer.is_some() && self.text.len() + bytes <= LONGEST_TEXT {
             self.text.extend(chunk.texts());
+            self.encoded = OnceLock::new();
         }
     }
 
     /// Returns the number of tokens.
     pub(crate) fn tokens(&self) -> u64 {
-        let encode = |tokenizer: &Arc<Tokenizer>| tokenizer.encode_fast(self.text.as_str(), false).ok();
-        let tokens = match self.tokenizer.as_ref().and_then(encode) {
-            Some(encoding) => u64::try_from(encoding.len()).unwrap_or(u64::MAX),
-            None => u64::try_from(self.counted).unwrap_or(u64::MAX).saturating_add(self.estimated.tokens()),
-        };
+        // The end of an answer needs the number twice, for the buyer and for the bill. Tokenizers take
+        // milliseconds for a long text.
+        let encoded = self.encoded.get_or_init(|| {
+            let encoding = self.tokenizer.as_ref()?.encode_fast(self.text.as_str(), false).ok()?;
+            Some(u64::try_from(encoding.len()).unwrap_or(u64::MAX))
+        });
+        let counted = || u64::try_from(self.counted).unwrap_or(u64::MAX).saturating_add(self.estimated.tokens());
+        let tokens = encoded.unwrap_or_else(counted);
         tokens.min(self.max_tokens)
     }
 }
