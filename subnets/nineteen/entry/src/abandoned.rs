@@ -6,7 +6,7 @@ use taonet_nineteen_store::StoreError;
 use taonet_service::Shutdown;
 
 use crate::Gateway;
-use crate::bill::today;
+use crate::bill::now_ms;
 use crate::webhook::BACKOFF;
 
 /// Age from which an unfinished request counts as abandoned, and an unrenewed lease of credits as that of a killed
@@ -56,12 +56,12 @@ impl Gateway {
     }
 
     async fn release_abandoned(&self) -> Result<(), StoreError> {
-        let (now_ms, _) = today(&self.0.clock);
+        let now_ms = now_ms(&self.0.clock);
         self.release(now_ms.saturating_sub(i64::try_from(ABANDONED.as_millis()).unwrap_or(i64::MAX))).await
     }
 
     async fn release(&self, before_ms: i64) -> Result<(), StoreError> {
-        let (now_ms, _) = today(&self.0.clock);
+        let now_ms = now_ms(&self.0.clock);
         let released = self.0.store.release_holds(before_ms, now_ms).await?;
         if released > 0 {
             tracing::warn!(released, "released holds and leases of unfinished requests");

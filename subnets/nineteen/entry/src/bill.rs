@@ -255,7 +255,7 @@ async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage, to
     }
     let (began, mut retries) = (Instant::now(), 0_u32);
     // A retry is safe: the transaction that charges the request also deletes its hold.
-    while let Err(error) = store.charge(&request_id, &usage, today(&clock).0).await {
+    while let Err(error) = store.charge(&request_id, &usage, now_ms(&clock)).await {
         if began.elapsed() > CHARGE {
             tracing::error!(error = &error as &dyn std::error::Error, request_id, "failed to charge a request");
             return;
@@ -266,9 +266,14 @@ async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage, to
     }
 }
 
+/// Returns the Unix time in milliseconds.
+pub(crate) fn now_ms(clock: &Clock) -> i64 {
+    i64::try_from(unix_time(clock()).as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Returns the Unix time in milliseconds and the date in UTC.
 pub(crate) fn today(clock: &Clock) -> (i64, String) {
-    let millis = i64::try_from(unix_time(clock()).as_millis()).unwrap_or(i64::MAX);
+    let millis = now_ms(clock);
     let day = jiff::Timestamp::from_millisecond(millis).map(|time| time.strftime("%Y-%m-%d").to_string());
     (millis, day.unwrap_or_default())
 }

@@ -22,7 +22,7 @@ use taonet_nineteen_store::{ApiKey, Store};
 use taonet_service::Clock;
 use tokio::sync::Semaphore;
 
-use crate::bill::today;
+use crate::bill::now_ms;
 use crate::budget_warnings::{self, BudgetWarnings};
 use crate::embedding::EmbeddingRequest;
 use crate::fallback::{RoutePreference, Speeds};
@@ -197,7 +197,7 @@ impl Gateway {
         if key.revoked_ms.is_some() {
             return Err(GatewayError::Revoked);
         }
-        if key.terms.expires_ms.is_some() && key.is_expired(today(&self.0.clock).0) {
+        if key.terms.expires_ms.is_some() && key.is_expired(now_ms(&self.0.clock)) {
             return Err(GatewayError::Expired);
         }
         Ok(key)
@@ -245,8 +245,7 @@ impl Gateway {
         body: Bytes,
         product: Product,
     ) -> Result<Response, GatewayError> {
-        let (now_ms, _) = today(&self.0.clock);
-        match Once::begin(&self.0.store, &key.id, headers, (path, &body), now_ms).await? {
+        match Once::begin(&self.0.store, &key.id, headers, (path, &body), now_ms(&self.0.clock)).await? {
             Begun::Unnamed => self.answer(key, headers, body, product).await,
             Begun::Replayed(response) => Ok(response),
             Begun::New(once) => Ok(once.keep(self.answer(key, headers, body, product).await?).await),

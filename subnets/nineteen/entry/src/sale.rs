@@ -11,7 +11,7 @@ use taonet_nineteen_query::{Chunk, ChunkBody, Payload, Request, RequestKind, sea
 use taonet_nineteen_store::ApiKey;
 
 use crate::answer::{Head, stream, whole};
-use crate::bill::{Bill, Tariff, today};
+use crate::bill::{Bill, Tariff, now_ms};
 use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
 use crate::fallback::{FALLBACK_WAIT, RoutePreference, may_use, tasks_of_alias};
@@ -197,7 +197,7 @@ impl Gateway {
         let head = Head {
             id: format!("{prefix}-{}", bill.request_id()),
             model: request.payload.model.clone(),
-            created: today(&self.0.clock).0 / 1_000,
+            created: now_ms(&self.0.clock) / 1_000,
             is_chat: endpoint == Endpoint::Chat,
             wants_logprobs: request.wants_logprobs,
             wants_usage: request.wants_usage,
@@ -326,7 +326,7 @@ impl Gateway {
     async fn image_document(&self, values: &[Value], output: Output) -> Result<Value, GatewayError> {
         let images = values.iter().map(|value| ImageRequest::image_of(value).map(str::to_owned));
         let images = images.collect::<Result<Vec<_>, _>>()?;
-        let created = today(&self.0.clock).0 / 1_000;
+        let created = now_ms(&self.0.clock) / 1_000;
         if !output.is_converted() {
             return output.document(images, created);
         }

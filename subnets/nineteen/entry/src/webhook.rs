@@ -18,7 +18,7 @@ use taonet_primitives::Backoff;
 use taonet_service::Clock;
 use tokio::sync::Notify;
 
-use crate::bill::today;
+use crate::bill::now_ms;
 use crate::budget_warnings::EXHAUSTED_PERCENT;
 
 /// Timeout of a delivery.
@@ -169,7 +169,7 @@ impl Webhook {
                 self.arrived.notified().await;
                 continue;
             };
-            let (now_ms, _) = today(clock);
+            let now_ms = now_ms(clock);
             if now_ms.saturating_sub(event.created_ms) > EXPIRED_MS {
                 count("dropped");
                 tracing::error!(id = event.id, "budget warning not sent: the webhook has failed for a day");
