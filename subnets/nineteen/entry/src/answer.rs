@@ -131,12 +131,13 @@ struct Chunks {
 
 impl Events for Chunks {
     fn begin(&mut self) -> Vec<String> {
-        let delta = json!({"role": "assistant", "content": ""});
         let choices = if self.head.is_chat { self.head.choices } else { 0 };
-        (0..choices)
-            .map(|index| json!([{"index": index, "delta": delta, "logprobs": null, "finish_reason": null}]))
-            .map(|choice| event(self.head.chunk(choice)))
-            .collect()
+        let event = |index: usize| {
+            let delta = "\"delta\":{\"role\":\"assistant\",\"content\":\"\"}";
+            let start = &self.start;
+            format!("{start}{{\"index\":{index},{delta},\"logprobs\":null,\"finish_reason\":null}}]}}\n\n")
+        };
+        (0..choices).map(event).collect()
     }
 
     /// Writes the event of a content chunk directly, without building a JSON document, because each token is one event.
@@ -188,13 +189,11 @@ impl Events for Chunks {
     fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String> {
         let mut events = Vec::new();
         for (index, end) in ends.iter().enumerate() {
-            let finish = self.head.finish_reason(end);
-            let choice = if self.head.is_chat {
-                json!([{"index": index, "delta": {}, "logprobs": null, "finish_reason": finish}])
-            } else {
-                json!([{"index": index, "text": "", "logprobs": null, "finish_reason": finish}])
-            };
-            events.push(event(self.head.chunk(choice)));
+            let (start, text) = (&self.start, if self.head.is_chat { "\"delta\":{}" } else { "\"text\":\"\"" });
+            let mut event = format!("{start}{{\"index\":{index},{text},\"logprobs\":null,\"finish_reason\":");
+            quote(&self.head.finish_reason(end), &mut event);
+            event.push_str("}]}\n\n");
+            events.push(event);
         }
         if self.head.wants_usage {
             let mut last = self.head.chunk(json!([]));
@@ -255,6 +254,40 @@ mod tests {
             let mut json = String::new();
             quote(text, &mut json);
             assert_eq!(json, serde_json::to_string(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn events_without_content_are_json_chunks() {
+        for is_chat in [true, false] {
+            let head = Head {
+                id: "chatcmpl-\"ours\"".to_owned(),
+                model: "chat-a".to_owned(),
+                created: 7,
+                is_chat,
+                wants_logprobs: false,
+                wants_usage: true,
+                max_tokens: 9,
+                choices: 2,
+            };
+            let chunk = |index: usize, (name, text): (&str, Value), finish: Value| {
+                let choice = json!([{"index": index, name: text, "logprobs": null, "finish_reason": finish}]);
+                event(head.chunk(choice))
+            };
+            let mut events = Chunks { start: start(&head), head: head.clone() };
+            let first = |index| chunk(index, ("delta", json!({"role": "assistant", "content": ""})), Value::Null);
+            assert_eq!(events.begin(), if is_chat { vec![first(0), first(1)] } else { Vec::new() });
+            let ends = [("stop \"\n\"", 3), ("", 9)].map(|(finish, tokens)| {
+                let finish = Some(finish).filter(|finish| !finish.is_empty()).map(str::to_owned);
+                End { finish, tokens, ..End::default() }
+            });
+            let empty = || if is_chat { ("delta", json!({})) } else { ("text", json!("")) };
+            let mut usage_event = head.chunk(json!([]));
+            usage_event.insert("usage".to_owned(), usage((5, 12)));
+            let [stop, length] =
+                [(0, "stop \"\n\""), (1, "length")].map(|(index, finish)| chunk(index, empty(), finish.into()));
+            let expected = [stop, length, event(usage_event), DONE.to_owned()];
+            assert_eq!(events.finish(&ends, (5, 12)), expected);
         }
     }
 

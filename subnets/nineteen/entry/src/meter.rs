@@ -66,8 +66,8 @@ impl TokenMeter {
 
     /// Returns the number of tokens.
     pub(crate) fn tokens(&self) -> u64 {
-        // The end of an answer needs the number twice, for the buyer and for the bill. Tokenizers take
-        // milliseconds for a long text.
+        // The end of an answer needs the number twice, for the buyer and for the bill. A long text
+        // takes milliseconds.
         let encoded = self.encoded.get_or_init(|| {
             let encoding = self.tokenizer.as_ref()?.encode_fast(self.text.as_str(), false).ok()?;
             Some(u64::try_from(encoding.len()).unwrap_or(u64::MAX))

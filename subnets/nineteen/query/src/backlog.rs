@@ -257,8 +257,8 @@ impl Inner {
     }
 
     /// Removes a request in flight of a key, drops `held`, which the next request needs, and gives
-    /// the free slots to queued requests. `answered` is the number of seconds that a complete answer
-    /// has taken.
+    /// the free slots to queued requests. `answered` is the number of seconds that a complete
+    /// answer has taken.
     pub(crate) fn end<T>(self: &Arc<Self>, key: &Arc<str>, answered: Option<f64>, held: T) {
         let mut queue = self.backlog.queue();
         queue.end(key, answered, self.now());
