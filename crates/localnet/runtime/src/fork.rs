@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_count_what_is_in_the_state() {
+    fn totals_count_forked_state() {
         at_genesis(|| {
             let endowed = accounts();
             let (rich, poor) = (key(1), account("Alice"));
