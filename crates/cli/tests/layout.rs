@@ -65,12 +65,18 @@ struct Package {
     foreign: BTreeSet<String>,
 }
 
-/// Returns the workspace's packages by name without `taonet-`, from `cargo metadata`.
-fn packages() -> BTreeMap<String, Package> {
+/// Returns the workspace's packages, as `cargo metadata` describes them.
+fn described() -> Vec<Value> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(root());
-    let metadata: Value = serde_json::from_slice(&cargo.output().unwrap().stdout).unwrap();
-    metadata["packages"].as_array().unwrap().iter().map(package).collect()
+    let mut metadata: Value = serde_json::from_slice(&cargo.output().unwrap().stdout).unwrap();
+    let Value::Array(packages) = metadata["packages"].take() else { panic!("no packages: {metadata}") };
+    packages
+}
+
+/// Returns the workspace's packages by name without `taonet-`.
+fn packages() -> BTreeMap<String, Package> {
+    described().iter().map(package).collect()
 }
 
 fn package(package: &Value) -> (String, Package) {
@@ -238,10 +244,8 @@ fn the_first_page_of_every_crate_is_a_page() {
     }
 }
 
-/// Returns the Rust files of the repository.
-fn rust_files() -> Vec<PathBuf> {
-    let folders = ["benches", "crates", "examples", "python", "subnets", "tests"];
-    let mut pending: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+/// Returns the Rust files in folders.
+fn rust_files(mut pending: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     while let Some(path) = pending.pop() {
         if path.is_dir() {
@@ -272,8 +276,9 @@ fn is_riddle(name: &str) -> bool {
 
 #[test]
 fn test_names_are_no_riddles() {
+    let folders = ["benches", "crates", "examples", "python", "subnets", "tests"];
     let (mut count, mut riddles) = (0, Vec::new());
-    for path in rust_files() {
+    for path in rust_files(folders.iter().map(|folder| root().join(folder)).collect()) {
         let text = fs::read_to_string(&path).unwrap();
         count += test_names(&text).count();
         riddles
@@ -296,5 +301,34 @@ fn riddles_are_recognised() {
     }
     for name in ["incomplete_request_times_out", "files_are_read_once_until_they_change", "weak_token_is_rejected"] {
         assert!(!is_riddle(name), "{name}");
+    }
+}
+
+/// Returns whether the documentation in a file has a block of code that is a test.
+fn has_doc_test(text: &str) -> bool {
+    let lines = text.lines().map(str::trim_start);
+    let docs = lines.filter_map(|line| line.strip_prefix("///").or_else(|| line.strip_prefix("//!")));
+    // Every second fence ends a block.
+    let mut fences = docs.filter_map(|line| line.trim_start().strip_prefix("```")).step_by(2);
+    fences.any(|language| ["", "no_run", "rust", "should_panic"].contains(&language.trim()))
+}
+
+/// A library without tests is not compiled a second time, and `rustdoc` does not read one without doc tests.
+#[test]
+fn libraries_declare_whether_they_have_tests() {
+    for package in described() {
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+        let files = rust_files(vec![manifest.parent().unwrap().join("src")]);
+        let texts: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+        let (name, targets) = (&package["name"], package["targets"].as_array().unwrap());
+        for library in targets.iter().filter(|target| target["kind"][0] == "lib") {
+            let has_test = texts.iter().any(|text| test_names(text).next().is_some());
+            assert_eq!(library["test"], has_test, "{name}: set `test` of [lib]");
+            assert_eq!(
+                library["doctest"],
+                texts.iter().any(|text| has_doc_test(text)),
+                "{name}: set `doctest` of [lib]"
+            );
+        }
     }
 }
