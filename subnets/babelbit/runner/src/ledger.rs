@@ -34,7 +34,7 @@ mod text;
 pub use challenges::{ChallengeRow, ChallengeState, NewChallenge, SourceInfo, UtteranceRow};
 pub use digest::{ChallengeHead, ResultDigest, ScoreDigest};
 pub use outbox::{NamedFile, OutboxCounts, OutboxEntry, WrittenFiles};
-pub use results::{ReplyRecord, ResultRow, StoredScore};
+pub use results::{ReplyFailure, ReplyRecord, ResultRow, StoredScore};
 pub use rounds::{RoundEnd, RoundRow};
 pub use text::{TextChallenge, TextFile};
 
