@@ -41,7 +41,9 @@
 //! }
 //! ```
 //!
-//! [`Validator::run`] then processes epochs until shutdown. After a crash, it resumes from its [`StateFile`], and an
+//! [`Validator::run`] then processes epochs until shutdown: its own ones, of 100 blocks for most subnets. The chain
+//! evaluates weights once in each of its epochs, so that a submission after the first one takes effect in the next one.
+//! After a crash, it resumes from its [`StateFile`], and an
 //! epoch that is processed twice submits nothing twice: the weight ledger records what it signed. While
 //! scores that the subnet requires are unavailable, the epoch is retried until its last third; without scores, the
 //! previous weights are submitted again, unless they are too old. Signer and gateway act with the validator's key, so
