@@ -40,7 +40,8 @@ impl Group {
         }
     }
 
-    /// Returns a value that is invalid for most of the variables; a directory cannot be below a file.
+    /// Returns a value that is invalid for most of the variables; a directory cannot be below a
+    /// file.
     const fn nonsense(self) -> &'static str {
         match self {
             Self::Babelbit | Self::Database | Self::Storage => "abc def",
@@ -52,7 +53,8 @@ impl Group {
 /// A command, and the groups of variables that it uses.
 type Case<'a> = (&'a [&'a str], &'a [Group]);
 
-/// Runs a command with nonsense in all groups that it does not use; standard error must name none of the variables.
+/// Runs a command with nonsense in all groups that it does not use; standard error must name none
+/// of the variables.
 #[track_caller]
 fn run_with_nonsense(mut command: Command, used: &[Group]) -> Output {
     let unused: Vec<Group> = Group::ALL.into_iter().filter(|group| !used.contains(group)).collect();

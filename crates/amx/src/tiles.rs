@@ -4,8 +4,8 @@
 //! panels of two tiles (32 columns), so that a kernel needs four accumulators and loads each tile for two products.
 //! Both are stored in the order in which the kernels read them.
 //!
-//! A kernel configures the tiles, multiplies and releases them in one block of assembly, so that no state of the tiles
-//! crosses Rust code.
+//! A kernel configures the tiles, multiplies and releases them in one block of assembly, so that no
+//! state of the tiles crosses Rust code.
 
 use crate::Amx;
 

@@ -19,8 +19,8 @@ const PROGRAMS: [&str; 4] = ["cli", "benches", "chaos", "simulation"];
 /// Crates of commands for several subnets: the page of all of them, and the models of their commands.
 const OF_SEVERAL_SUBNETS: [&str; 3] = ["cli-dashboard", "cli-demo", "cli-models"];
 
-/// Words that a test's name must not have. They stand in place of its subject (`what`, `nobody`), or of the field's
-/// verb: `reports` or `logs` in place of `tells`.
+/// Words that a test's name must not have. They stand in place of its subject (`what`, `nobody`),
+/// or of the field's verb: `reports` or `logs` in place of `tells`.
 const RIDDLE_WORDS: [&str; 17] = [
     "anybody",
     "everybody",
@@ -40,7 +40,8 @@ const RIDDLE_WORDS: [&str; 17] = [
     "whoever",
     "whom",
 ];
-/// Words with which a test's name must not begin, because nothing before them says what they refer to.
+/// Words with which a test's name must not begin, because nothing before them says what they refer
+/// to.
 const PRONOUNS: [&str; 3] = ["it", "they", "those"];
 /// Sequences of words that a test's name must not have.
 const RIDDLE_PHRASES: [&[&str]; 5] =
@@ -266,7 +267,8 @@ fn test_names(text: &str) -> impl Iterator<Item = &str> {
     tests.filter_map(|test| test.split_once("fn ")?.1.split('(').next())
 }
 
-/// Returns whether a test's name does not say what it tests, under which condition and with which result.
+/// Returns whether a test's name does not say what it tests, under which condition and with which
+/// result.
 fn is_riddle(name: &str) -> bool {
     let words: Vec<&str> = name.split('_').collect();
     PRONOUNS.contains(&words[0])
@@ -313,7 +315,8 @@ fn has_doc_test(text: &str) -> bool {
     fences.any(|language| ["", "no_run", "rust", "should_panic"].contains(&language.trim()))
 }
 
-/// A library without tests is not compiled a second time, and `rustdoc` does not read one without doc tests.
+/// A library without tests is not compiled a second time, and `rustdoc` does not read one without
+/// doc tests.
 #[test]
 fn libraries_declare_whether_they_have_tests() {
     for package in described() {

@@ -202,7 +202,8 @@ impl Updater {
         Ok(Installed { version: release.version.clone(), previous: Some(previous), other_programs })
     }
 
-    /// Returns the files in the program's directory that are separate programs with the names of its links.
+    /// Returns the files in the program's directory that are separate programs with the names of
+    /// its links.
     async fn other_programs(&self) -> Result<Vec<PathBuf>, UpdateError> {
         on_disk(&self.program, |program| Ok(other_programs(program))).await
     }

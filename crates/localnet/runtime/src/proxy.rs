@@ -5,7 +5,8 @@
 //! account can reject it. A pure proxy is an account without a key that only its delegates control. Deposits are
 //! reserved for delegates and announcements.
 //!
-//! The pallet is our own: the main network's differs from polkadot-sdk's in calls, storage and errors.
+//! The pallet is our own: the main network's differs from polkadot-sdk's in calls, storage and
+//! errors.
 
 mod announcements;
 mod delegates;

@@ -5,7 +5,8 @@
 //! power failure truncated, and plays the utterance again. One transaction adds the scores of all rows of an utterance.
 //! Result files depend on these rows alone, so writing them again produces identical files.
 //!
-//! The ledger is in the scores directory (`.ledger/runner.sqlite`), so that ledger and files are moved together.
+//! The ledger is in the scores directory (`.ledger/runner.sqlite`), so that ledger and files are
+//! moved together.
 //!
 //! A runner holds a lock file, which excludes other runners from the directory, but not readers ([`Ledger::read`]). The
 //! SQLite option `synchronous` is NORMAL: a killed process loses no committed row; a power failure may lose the latest

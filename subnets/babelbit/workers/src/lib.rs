@@ -7,8 +7,8 @@
 //! - a bucket: the audio of each pending job;
 //! - PostgreSQL: the number of attempts and the result of each job.
 //!
-//! Only transcription is distributed: it is nearly all of the cost. Gates, embeddings, rules and the ledger stay in the
-//! runner, since they need all replies to an utterance.
+//! Only transcription is distributed: it is nearly all of the cost. Gates, embeddings, rules and
+//! the ledger stay in the runner, since they need all replies to an utterance.
 //!
 //! # Life of a job
 //!

@@ -19,8 +19,8 @@
 //! # }
 //! ```
 //!
-//! Softmax, norms, reductions and the like are composed of moves, tables, sums, products and maxima, so that the backends
-//! and the analysis of their security know no further constraints.
+//! Softmax, norms, reductions and the like are composed of moves, tables, sums, products and
+//! maxima, so that the backends and the analysis of their security know no further constraints.
 //!
 //! Pure: no clock, no I/O, no randomness.
 //!

@@ -15,8 +15,8 @@ use crate::StoreError;
 
 /// Prefix of the directories of circuits in the cache, before the identity.
 const CIRCUIT_PREFIX: &str = "model_";
-/// Prefix of the directories of sliced models, before the identity. It sorts after that of circuits, so that the slices
-/// are known before the description of their model is read.
+/// Prefix of the directories of sliced models, before the identity. It sorts after that of
+/// circuits, so that the slices are known before the description of their model is read.
 const MODEL_PREFIX: &str = "sliced_";
 
 /// The directory of a store, and the circuits that must stay in it.
@@ -90,8 +90,8 @@ impl Cache {
         self.make_room()
     }
 
-    /// Removes a circuit if it is in the cache. It is renamed first, so that a kill never leaves an incomplete circuit
-    /// there.
+    /// Removes a circuit if it is in the cache. It is renamed first, so that a kill never leaves an
+    /// incomplete circuit there.
     fn remove(&self, id: Digest, path: &Path) -> Result<(), StoreError> {
         let trash = self.directory.join(format!(".removed-{id}"));
         // Left over from a killed process.
@@ -137,8 +137,8 @@ impl Cache {
         if size <= self.limit { Ok(()) } else { Err(StoreError::Full { used: size, limit: self.limit }) }
     }
 
-    /// Removes the sliced models with this slice, because a model without all its slices would make the cache
-    /// unreadable.
+    /// Removes the sliced models with this slice, because a model without all its slices would make
+    /// the cache unreadable.
     fn remove_models_with(&self, slice: Digest) -> Result<(), StoreError> {
         for path in self.entries(MODEL_PREFIX)? {
             let description = path.join(SLICED);
@@ -186,7 +186,8 @@ struct Cached {
     last_used: SystemTime,
 }
 
-/// Returns whether the directory of a circuit is that of a circuit which a store fetched from a catalogue.
+/// Returns whether the directory of a circuit is that of a circuit which a store fetched from a
+/// catalogue.
 pub fn is_fetched(path: &Path) -> bool {
     fetched_id(path).is_some()
 }

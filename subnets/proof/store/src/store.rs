@@ -270,13 +270,15 @@ impl CircuitStore {
         for (name, digest) in &metadata.files {
             download(source, &listed.place(name), &partial.join(name), Some(*digest), MAX_FILE).await?;
         }
-        // Rejects an invalid network, and the key of another network, before the circuit enters the cache.
+        // Rejects an invalid network, and the key of another network, before the circuit enters the
+        // cache.
         let directory = partial.to_owned();
         self.on_disk(move |_| check(&directory)).await
     }
 }
 
-/// Checks the complete download of a circuit, and removes one that is invalid: nothing of it could be resumed.
+/// Checks the complete download of a circuit, and removes one that is invalid: nothing of it could
+/// be resumed.
 fn check(directory: &Path) -> Result<(), StoreError> {
     if let Err(error) = CircuitDirectory::open(directory) {
         present(std::fs::remove_dir_all(directory)).map_err(StoreError::file(directory))?;

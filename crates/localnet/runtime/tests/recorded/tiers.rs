@@ -16,12 +16,13 @@ const TABLE: &str = include_str!("tiers.txt");
 /// Names of the clients in the table.
 const CLIENTS: [&str; 4] = ["sdk10", "sdk11", "btcli", "taonet"];
 
-/// Calls of tier 1 that the localnet does not have: it has no EVM, and baskets hold TAO on root only.
+/// Calls of tier 1 that the localnet does not have: it has no EVM, and baskets hold TAO on root
+/// only.
 const UNSUPPORTED: [&str; 4] =
     ["AdminUtils.sudo_set_evm_chain_id", "EVM.disable_whitelist", "EVM.withdraw", "SubtensorModule.swap_basket"];
 
-/// Clients of the recording client_traces.json, each with its name in the table. subxt, the only other one, is a
-/// library: its users choose the calls.
+/// Clients of the recording client_traces.json, each with its name in the table. subxt, the only
+/// other one, is a library: its users choose the calls.
 const TRACED: [(&str, &str); 4] = [
     ("bittensor 10.5.0 SDK", "sdk10"),
     ("bittensor 11.3.0 SDK", "sdk11"),

@@ -53,8 +53,8 @@ impl From<ScoreResult> for StoredScore {
     }
 }
 
-/// Why a miner gave no complete reply to an utterance. The ledger stores the text only, of the error that
-/// ended the reply.
+/// Why a miner gave no complete reply to an utterance. The ledger stores the text only, of the
+/// error that ended the reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ReplyFailure(pub String);

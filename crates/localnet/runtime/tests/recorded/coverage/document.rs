@@ -219,7 +219,8 @@ fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> 
     places.into_iter().filter(|place| is_served(place) == served).map(Into::into).collect()
 }
 
-/// Renders how many of a pallet's or API's items with a property are supported, and how many of these differ.
+/// Renders how many of a pallet's or API's items with a property are supported, and how many of
+/// these differ.
 fn cell(rows: &[Row], place: &str, is_counted: impl Fn(&Item) -> bool) -> String {
     let counted = rows.iter().filter(|row| row.item.place == place && is_counted(&row.item));
     let (mut all, mut served, mut different) = (0, 0, 0);
