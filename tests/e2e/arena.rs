@@ -103,7 +103,7 @@ fn miners_enter_and_are_played_in_both_ways() {
 }
 
 #[test]
-fn mistakes_are_told() {
+fn arena_gateway_usage_errors_are_reported() {
     let folder: TempDir = tempfile::tempdir().unwrap();
     let open = gateway(folder.path()).args(["--listen", "0.0.0.0:0"]).output().unwrap();
     assert!(refusal(&open, 2).contains("--allow"));

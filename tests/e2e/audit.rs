@@ -192,7 +192,7 @@ fn translation_metrics_are_shown_and_audited() {
 }
 
 #[test]
-fn other_conditions_and_unknown_challenges_are_told() {
+fn different_conditions_and_unknown_challenges_are_reported() {
     let run = Run::new();
     let report = findings(&run.audit(&["--rules", "strict"]));
     assert_eq!(report["mismatches"], json!([]));

@@ -214,7 +214,7 @@ fn message(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 #[test]
-fn the_neuron_says_where_others_reach_it() {
+fn neuron_logs_external_address() {
     let private = format!("http://{}/", service("200 OK", "192.168.1.2"));
     let public = format!("http://{}/", service("200 OK", "8.8.8.8\n"));
     let automatic = ["--external-ip", "auto", "--ip-source", &private, "--ip-source", &public];

@@ -122,7 +122,7 @@ fn our_client_calls_a_python_axon() {
 }
 
 #[test]
-fn http_auth_signs_for_us() {
+fn requests_of_python_http_auth_are_accepted() {
     let Some(peer) = Peer::find("sdk11") else { return };
     let daemon = neuron("btauth", &[]);
     let port = address(&daemon).rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
@@ -144,7 +144,7 @@ fn http_auth_signs_for_us() {
 }
 
 #[test]
-fn we_sign_for_http_auth() {
+fn signed_requests_pass_python_http_auth() {
     let Some(peer) = Peer::find("sdk11") else { return };
     let server = Server::start(&peer, "http_auth.py");
     let further = ["--path", "/any?thing=%20", "--data", r#"{"a":1}"#, "--json"];

@@ -310,7 +310,7 @@ fn the_script_of_a_chute_is_python() {
 
 /// arguments · variables · status · part of the error
 #[test]
-fn wrong_use_is_explained() {
+fn chutes_usage_errors_are_explained() {
     type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
 
     let (_, server) = Cloud::serve();

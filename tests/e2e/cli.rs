@@ -17,7 +17,7 @@ pub(crate) use completion::candidates;
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
 #[test]
-fn versions_are_told_at_once() {
+fn version_is_printed_without_delay() {
     for (name, mut command) in [("tao", tao()), ("bb", bb())] {
         command.arg("--version");
         let expected = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
@@ -71,7 +71,7 @@ fn every_command_has_its_help() {
 
 /// Each command in the guide has the options used there.
 #[test]
-fn the_guide_to_wallets_names_what_exists() {
+fn wallet_guide_names_existing_options() {
     let guide = std::fs::read_to_string(repository("docs/wallet.md")).unwrap();
     let mut checked = 0;
     for line in guide.lines().filter_map(|line| line.strip_prefix("tao wallet ")) {
@@ -140,7 +140,7 @@ fn settings_are_shown_with_their_origin() {
 
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_not_text_hinders_nobody() {
+fn non_utf8_variable_fails_only_where_used() {
     use std::os::unix::ffi::OsStrExt as _;
     let broken = std::ffi::OsStr::from_bytes(b"/\xff");
     let show = |name: &str| bb().args(["config", "show", "--json"]).env(name, broken).output().unwrap();
@@ -160,7 +160,7 @@ fn config_check_validates_every_network_variable() {
 }
 
 #[test]
-fn unknown_settings_are_told() {
+fn unknown_settings_give_warning() {
     let warnings = document(&config(&["check", "--json"], &[("BB_COLOUR", "red"), ("UNRELATED", "1")]));
     assert_eq!(warnings["warnings"], json!(["unknown setting BB_COLOUR"]));
     let folder = tempfile::tempdir().unwrap();
@@ -355,7 +355,7 @@ fn model_in_cache_is_copied_and_not_downloaded() {
 }
 
 #[test]
-fn missing_and_damaged_models_are_told() {
+fn missing_and_damaged_models_are_reported() {
     let home = tempfile::tempdir().unwrap();
     let verify = || {
         let mut command = tao();

@@ -166,7 +166,7 @@ fn few_files() {
 /// Requests on one connection until the responses exceed the system's buffers. The server cuts off a client that reads
 /// none of them.
 #[test]
-fn responses_that_nobody_reads_are_cut_off() {
+fn unread_responses_time_out() {
     /// Four times the server's write timeout: before it starts, the system's buffers must be full.
     const WITHIN: Duration = Duration::from_mins(2);
     let (_axon, served, streams) = streaming_axon();

@@ -479,7 +479,7 @@ async fn requests(miner: &Daemon) -> f64 {
 }
 
 #[test]
-fn processes_without_their_services_name_what_is_missing() {
+fn processes_without_services_name_missing_setting() {
     let refused = |arguments: &[&str], settings: &[(&str, &str)], code| {
         let mut command = tao();
         command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").envs(settings.iter().copied());

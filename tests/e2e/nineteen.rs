@@ -83,7 +83,7 @@ fn weights_follow_from_tables() {
 }
 
 #[test]
-fn a_miner_serves_its_key_and_refuses_what_is_unsigned() {
+fn miner_serves_public_key_and_refuses_unsigned_requests() {
     let mut miner = tao();
     miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "miner", "--key-uri", "//Bob"]);
     miner.args(["--no-metagraph", "--backend-url", "http://127.0.0.1:9/v1", "--task", "chat@600=model"]);

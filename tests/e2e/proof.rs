@@ -317,7 +317,7 @@ fn examined(validator: &mut Command, peer: &str, requests: &str) -> Value {
 }
 
 #[test]
-fn a_validator_verifies_what_a_miner_proves() {
+fn validator_verifies_proofs_of_miner() {
     let folder = TempDir::new().unwrap();
     compile(folder.path(), "diabetes-regression", "stark");
     let circuits = folder.path().join("circuits");

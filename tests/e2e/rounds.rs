@@ -229,7 +229,7 @@ fn a_loop_that_is_asked_to_end_goes_on_later() {
 }
 
 #[test]
-fn what_makes_no_sense_together_is_wrong_usage() {
+fn contradictory_runner_options_are_usage_errors() {
     for arguments in [&["--solo"][..], &["--once", "--metrics", "127.0.0.1:0"]] {
         refusal(&local_bb().arg("runner").args(arguments).output().unwrap(), 2);
     }

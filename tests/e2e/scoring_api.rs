@@ -165,7 +165,7 @@ fn fifty_kills_lose_and_double_no_result() {
 type Refusal<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
 
 #[test]
-fn what_does_not_fit_is_said_at_the_start() {
+fn contradictory_options_are_refused_at_startup() {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("validators");
     fs::write(&list, "# our validators\n\n5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY # Alice\n5V\n").unwrap();

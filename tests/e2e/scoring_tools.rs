@@ -137,7 +137,7 @@ fn a_list_of_batches_gives_a_list() {
 }
 
 #[test]
-fn unknown_fields_are_told_and_ignored() {
+fn unknown_fields_are_ignored_with_warning() {
     require_models();
     let mut input = batch(10.0, &replies(&[1.0]));
     input["predictions"][0]["mood"] = json!("good");
@@ -194,7 +194,7 @@ fn files_that_are_not_json_are_refused_by_name() {
 
 /// main · arena · percent · burn uid · uids · weights
 #[test]
-fn weights_as_in_the_table() {
+fn weights_match_reference_table() {
     let none = json!([]);
     let burn = json!(248);
     let three = json!([[1, 0.9], [3, 0.2], [4, 0.5]]);
@@ -231,7 +231,7 @@ fn wav(folder: &TempDir, name: &str, seconds: u32) -> PathBuf {
 }
 
 #[test]
-fn one_reply_gives_the_whole_object() {
+fn single_reply_score_has_all_fields() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
     let reference = json!({ "reference_text": TEXT, "reference_wps": WORDS_PER_SECOND });

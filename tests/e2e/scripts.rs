@@ -30,7 +30,7 @@ fn program(folder: &Path, name: &str, script: &str) {
 const INSTALL: &str = "apt-get install --yes --no-install-recommends espeak-ng";
 
 #[test]
-fn root_installs_what_is_missing() {
+fn root_installs_missing_packages() {
     let output = run("install_packages espeak-ng", "0", &["apt-get"]);
     assert!(output.status.success());
     assert_eq!(stderr(&output), format!("installing: {INSTALL}\napt-get update -qq\n{INSTALL}\n"));
@@ -44,7 +44,7 @@ fn others_are_asked_for_a_password_after_hearing_why() {
 }
 
 #[test]
-fn who_cannot_be_asked_is_told_the_command() {
+fn install_command_is_printed_without_terminal() {
     let terminal = "has_terminal() { true; }; install_packages espeak-ng";
     for (script, programs) in [("install_packages espeak-ng", &["apt-get", "sudo"][..]), (terminal, &["apt-get"])] {
         let output = run(script, "1000", programs);
@@ -147,7 +147,7 @@ fn checks_beside_the_others_end_with_the_script() {
 
 /// The output of tests is far above the summary, and logs of CI are cut.
 #[test]
-fn summary_repeats_what_failed_tests_printed() {
+fn summary_repeats_output_of_failed_tests() {
     let output =
         r"test wave::is_read ... FAILED\n\nfailures:\n\n---- wave::is_read stdout ----\nleft: 1\n\nfailures:\n";
     let (code, stderr) = run_checks(&format!(r"a() {{ printf '{output}\n'; return 101; }}; check a"));
@@ -157,7 +157,7 @@ fn summary_repeats_what_failed_tests_printed() {
 }
 
 #[test]
-fn passed_checks_exit_with_0_and_list_what_was_skipped() {
+fn passed_checks_exit_with_0_and_list_skipped_ones() {
     let (code, stderr) = run_checks("check echo '!!! SKIPPED: NATS !!!'; check true");
     assert_eq!(code, Some(0));
     assert!(stderr.ends_with("== skipped\n  SKIPPED: NATS !!!\nall checks passed\n"), "{stderr}");

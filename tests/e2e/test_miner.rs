@@ -64,7 +64,7 @@ fn a_miner_that_keeps_the_rules_passes_all_of_them() {
 }
 
 #[test]
-fn each_broken_rule_is_named_with_what_was_seen_and_what_to_mend() {
+fn each_broken_rule_is_reported_with_finding_and_hint() {
     let all = {
         let toy = Toy::start("");
         let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));
@@ -115,7 +115,7 @@ fn people_get_a_table() {
 }
 
 #[test]
-fn nobody_there_and_nonsense_are_told() {
+fn unreachable_miner_and_invalid_arguments_are_reported() {
     let bob = hotkey("//Bob");
     let report = findings(&test("127.0.0.1:1", &bob, &["--rules-only"]));
     assert_eq!(with_verdict(&report, "failed"), ["health", "signed_request"]);

@@ -419,7 +419,7 @@ fn a_trained_miner_is_played_and_its_scores_can_be_recomputed() {
 
 /// arguments · status · part of the error
 #[test]
-fn wrong_use_is_explained() {
+fn text_contest_usage_errors_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str, content: &str| {
         let path = folder.path().join(name);

@@ -22,7 +22,7 @@ const PULSES: [(u64, &str); 2] = [
 const SCHEDULES: usize = 200;
 
 #[test]
-fn the_python_packages_and_we_open_each_others_data() {
+fn timelocked_data_is_exchanged_with_python_packages() {
     let texts = [vec![], b"hello timelock".to_vec(), vec![0xa5; 5000]];
     let mut rng = StdRng::seed_from_u64(4);
     for peer in PEERS.into_iter().filter_map(Peer::find) {

@@ -54,7 +54,7 @@ fn the_latest_release_is_named() {
 }
 
 #[test]
-fn failed_checks_say_why() {
+fn failed_update_check_names_reason() {
     let error = refusal(&update(&["--check"]), 2);
     assert!(error.contains("no release server is set") && error.contains("hint: name one with --from URL"), "{error}");
     let error = refusal(&update(&["--check", "--from", "ftp://releases.example"]), 2);

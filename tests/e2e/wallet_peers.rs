@@ -29,7 +29,7 @@ fn with_each(test: impl Fn(&Peer)) {
 }
 
 #[test]
-fn they_read_our_wallets() {
+fn python_wallet_reads_wallets_of_tao() {
     with_each(|peer| {
         for (scheme, number) in SCHEMES {
             let wallets = Wallets::new();
@@ -53,7 +53,7 @@ fn they_read_our_wallets() {
 
 /// Keys from seeds and private keys have other fields than those from mnemonics.
 #[test]
-fn they_read_our_keys_of_every_origin() {
+fn python_wallet_reads_keys_of_every_origin() {
     with_each(|peer| {
         let wallets = Wallets::new();
         let (mut steps, mut expected) = (Vec::new(), Vec::new());
@@ -71,7 +71,7 @@ fn they_read_our_keys_of_every_origin() {
 }
 
 #[test]
-fn we_read_their_wallets() {
+fn tao_reads_wallets_of_python_wallet() {
     with_each(|peer| {
         let wallets = Wallets::new();
         let made = ask(
@@ -91,7 +91,7 @@ fn we_read_their_wallets() {
 }
 
 #[test]
-fn they_read_what_we_encrypt_and_decrypt() {
+fn python_wallet_reads_reencrypted_keys() {
     with_each(|peer| {
         let wallets = Wallets::new();
         fs::create_dir_all(wallets.key("hotkeys")).unwrap();
@@ -184,7 +184,7 @@ fn passwords_are_handed_on_in_the_environment() {
 }
 
 #[test]
-fn they_import_our_exports() {
+fn python_wallet_imports_exported_keys() {
     with_each(|peer| {
         let wallets = Wallets::new();
         wallets.plain_coldkey();

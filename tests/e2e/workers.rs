@@ -134,7 +134,7 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
 }
 
 #[test]
-fn a_worker_without_its_services_names_what_is_missing() {
+fn scorer_without_services_names_missing_setting() {
     let error = refusal(&local_bb().arg("scorer").output().unwrap(), 2);
     assert!(error.contains("NATS_URL is not set"), "{error}");
     let mut scorer = local_bb();

@@ -3,6 +3,9 @@
 //! A tile has 16 rows of 64 bytes. The left-hand matrix is stored in pairs of tiles (32 rows), the right-hand matrix in
 //! panels of two tiles (32 columns), so that a kernel needs four accumulators and loads each tile for two products.
 //! Both are stored in the order in which the kernels read them.
+//!
+//! A kernel configures the tiles, multiplies and releases them in one block of assembly, so that no
+//! state of the tiles crosses Rust code.
 
 use crate::Amx;
 

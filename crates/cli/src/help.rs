@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn every_argument_says_what_it_is() {
+    fn every_argument_has_help() {
         each(&mut |command, path| {
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 assert!(argument.get_help().is_some(), "{path}: {} has no help", argument.get_id());

@@ -192,7 +192,7 @@ fn names_of_other_command_lines_are_understood() {
 }
 
 #[test]
-fn commands_for_what_the_chain_no_longer_has_give_the_reason() {
+fn removed_commands_give_reason() {
     let arguments = |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (words, reason) in REMOVED {
         let given = [&["tao", "--json"][..], words, &["--help"]].concat();

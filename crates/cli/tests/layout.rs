@@ -19,6 +19,34 @@ const PROGRAMS: [&str; 4] = ["cli", "benches", "chaos", "simulation"];
 /// Crates of commands for several subnets: the page of all of them, and the models of their commands.
 const OF_SEVERAL_SUBNETS: [&str; 3] = ["cli-dashboard", "cli-demo", "cli-models"];
 
+/// Words that a test's name must not have. They stand in place of its subject (`what`, `nobody`),
+/// or of the field's verb: `reports` or `logs` in place of `tells`.
+const RIDDLE_WORDS: [&str; 17] = [
+    "anybody",
+    "everybody",
+    "nobody",
+    "said",
+    "say",
+    "says",
+    "somebody",
+    "tell",
+    "tells",
+    "told",
+    "us",
+    "we",
+    "what",
+    "whatever",
+    "who",
+    "whoever",
+    "whom",
+];
+/// Words with which a test's name must not begin, because nothing before them says what they refer
+/// to.
+const PRONOUNS: [&str; 3] = ["it", "they", "those"];
+/// Sequences of words that a test's name must not have.
+const RIDDLE_PHRASES: [&[&str]; 5] =
+    [&["all", "that"], &["of", "those"], &["that", "are", "no"], &["that", "is", "no"], &["that", "is", "none"]];
+
 /// Returns whether a crate is a program, or one of the command line's crates: no library names these as its users.
 fn is_program(name: &str) -> bool {
     PROGRAMS.contains(&name) || name.starts_with("cli-")
@@ -38,12 +66,18 @@ struct Package {
     foreign: BTreeSet<String>,
 }
 
-/// Returns the workspace's packages by name without `taonet-`, from `cargo metadata`.
-fn packages() -> BTreeMap<String, Package> {
+/// Returns the workspace's packages, as `cargo metadata` describes them.
+fn described() -> Vec<Value> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(root());
-    let metadata: Value = serde_json::from_slice(&cargo.output().unwrap().stdout).unwrap();
-    metadata["packages"].as_array().unwrap().iter().map(package).collect()
+    let mut metadata: Value = serde_json::from_slice(&cargo.output().unwrap().stdout).unwrap();
+    let Value::Array(packages) = metadata["packages"].take() else { panic!("no packages: {metadata}") };
+    packages
+}
+
+/// Returns the workspace's packages by name without `taonet-`.
+fn packages() -> BTreeMap<String, Package> {
+    described().iter().map(package).collect()
 }
 
 fn package(package: &Value) -> (String, Package) {
@@ -83,7 +117,7 @@ fn names(cell: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_crate_uses_what_the_table_says_and_only_what_stands_above_it() {
+fn crate_dependencies_match_table_and_point_upwards() {
     let (packages, rows) = (packages(), table());
     let drawn: BTreeSet<&str> = rows.iter().map(|[name, ..]| name.as_str()).collect();
     assert_eq!(drawn, packages.keys().map(String::as_str).collect(), "the table has a row for each crate");
@@ -151,7 +185,7 @@ fn sources(package: &Path) -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn no_crate_is_too_large_to_know() {
+fn crates_stay_below_max_lines() {
     for (name, package) in packages() {
         let lines: usize = sources(&package.directory).iter().map(|(_, text)| text.lines().count()).sum();
         println!("{name}: {lines} lines");
@@ -173,7 +207,7 @@ fn crates(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_first_page_of_every_crate_says_what_it_uses_and_who_uses_it() {
+fn crate_page_names_dependencies_and_users() {
     let packages = packages();
     for (name, package) in &packages {
         let Ok(text) = fs::read_to_string(package.directory.join("src/lib.rs")) else { continue };
@@ -208,5 +242,96 @@ fn the_first_page_of_every_crate_is_a_page() {
             lines >= MIN_PAGE,
             "the page of {name} has {lines} lines: say what it is, how a caller starts, what it omits"
         );
+    }
+}
+
+/// Returns the Rust files in folders.
+fn rust_files(mut pending: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            // Build directories have code of other projects.
+            if !path.ends_with("target") && !path.ends_with("node_modules") {
+                pending.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// Returns the names of the tests in a file.
+fn test_names(text: &str) -> impl Iterator<Item = &str> {
+    let tests = ["#[test]", "#[tokio::test"].into_iter().flat_map(move |attribute| text.split(attribute).skip(1));
+    tests.filter_map(|test| test.split_once("fn ")?.1.split('(').next())
+}
+
+/// Returns whether a test's name does not say what it tests, under which condition and with which
+/// result.
+fn is_riddle(name: &str) -> bool {
+    let words: Vec<&str> = name.split('_').collect();
+    PRONOUNS.contains(&words[0])
+        || words.iter().any(|word| RIDDLE_WORDS.contains(word))
+        || RIDDLE_PHRASES.iter().any(|phrase| words.windows(phrase.len()).any(|part| part == *phrase))
+}
+
+#[test]
+fn test_names_are_no_riddles() {
+    let folders = ["benches", "crates", "examples", "python", "subnets", "tests"];
+    let (mut count, mut riddles) = (0, Vec::new());
+    for path in rust_files(folders.iter().map(|folder| root().join(folder)).collect()) {
+        let text = fs::read_to_string(&path).unwrap();
+        count += test_names(&text).count();
+        riddles
+            .extend(test_names(&text).filter(|name| is_riddle(name)).map(|name| format!("{}: {name}", path.display())));
+    }
+    println!("{count} tests");
+    assert!(riddles.is_empty(), "hint: name them subject_condition_result:\n{}", riddles.join("\n"));
+    assert!(count > 4_000, "{count} tests");
+}
+
+#[test]
+fn riddles_are_recognised() {
+    for name in [
+        "what_nobody_ends_is_not_read_for_ever",
+        "they_read_our_wallets",
+        "a_network_that_is_none_is_wrong_usage",
+        "mistakes_are_told",
+    ] {
+        assert!(is_riddle(name), "{name}");
+    }
+    for name in ["incomplete_request_times_out", "files_are_read_once_until_they_change", "weak_token_is_rejected"] {
+        assert!(!is_riddle(name), "{name}");
+    }
+}
+
+/// Returns whether the documentation in a file has a block of code that is a test.
+fn has_doc_test(text: &str) -> bool {
+    let lines = text.lines().map(str::trim_start);
+    let docs = lines.filter_map(|line| line.strip_prefix("///").or_else(|| line.strip_prefix("//!")));
+    // Every second fence ends a block.
+    let mut fences = docs.filter_map(|line| line.trim_start().strip_prefix("```")).step_by(2);
+    fences.any(|language| ["", "no_run", "rust", "should_panic"].contains(&language.trim()))
+}
+
+/// A library without tests is not compiled a second time, and `rustdoc` does not read one without
+/// doc tests.
+#[test]
+fn libraries_declare_whether_they_have_tests() {
+    for package in described() {
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+        let files = rust_files(vec![manifest.parent().unwrap().join("src")]);
+        let texts: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+        let (name, targets) = (&package["name"], package["targets"].as_array().unwrap());
+        for library in targets.iter().filter(|target| target["kind"][0] == "lib") {
+            let has_test = texts.iter().any(|text| test_names(text).next().is_some());
+            assert_eq!(library["test"], has_test, "{name}: set `test` of [lib]");
+            assert_eq!(
+                library["doctest"],
+                texts.iter().any(|text| has_doc_test(text)),
+                "{name}: set `doctest` of [lib]"
+            );
+        }
     }
 }

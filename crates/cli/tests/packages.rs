@@ -181,7 +181,7 @@ fn included_files(path: &Path, source: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn packages_contain_all_that_their_code_includes() {
+fn packages_contain_all_included_files() {
     let (published, target) = (published(), tempfile::tempdir().unwrap());
     let mut arguments = vec!["package", "--quiet", "--no-verify", "--exclude-lockfile", "--allow-dirty"];
     arguments.extend(["--target-dir", target.path().to_str().unwrap()]);

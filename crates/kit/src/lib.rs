@@ -80,13 +80,17 @@
 //! - **Scores belong to hotkeys**: they survive restarts, uids that change or are replaced, and a subnet that grows or
 //!   shrinks. A node that lags behind changes no score, and a restart adds no step.
 //! - **Scores without steps are not submitted**: after downtime, a weight epoch waits for a step.
-//! - **Faults of the validator are not those of the miners**: a step whose challenge fails or hangs, or whose request
-//!   cannot be signed, changes no score.
+//! - **Faults of the validator are not those of the miners**: a step whose challenge fails or
+//!   hangs, or whose request cannot be signed, changes no score. A miner that a step draws and that
+//!   publishes no address gets the reward 0: otherwise it could keep its score by withdrawing the
+//!   address.
 //! - **Weights are signed once per epoch of the chain** by the weight ledger, within the limits of the chain: the
 //!   minimum number of weights and the maximum weight. If the subnet hides weights, they are committed and revealed.
 //!
-//! The crate has no signer and no gateway in other processes, and no commands: a subnet is a program of its own. A
-//! [`Validator`] reads no streams: it rewards complete responses.
+//! Requests are signed by the dendrite scheme only, which Python miners and validators of a subnet
+//! use; version 11 of the SDK, with `btauth/1`, has no axon. The crate has no signer and no gateway
+//! in other processes, and no commands: a subnet is a program of its own. A [`Validator`] reads no
+//! streams: it rewards complete responses.
 //!
 //! Uses `taonet-wire` (signed HTTP), `taonet-validator` and `taonet-ledger` (epoch loop, weights), `taonet-neuron` (the
 //! neurons of the subnet and their addresses), `taonet-database` (scores), `taonet-chain`, `taonet-http`,

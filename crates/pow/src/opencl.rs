@@ -1,4 +1,8 @@
 //! The search on an OpenCL device.
+//!
+//! Drivers compile the kernel, and some do so wrongly: a device must find a known nonce before it
+//! searches, and each of its nonces is verified on the processor. Otherwise, the chain would reject
+//! a wrong nonce, and a search that misses the right ones would never end.
 
 #[allow(unsafe_code, reason = "calls of a C library")]
 mod library;

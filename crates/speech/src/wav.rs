@@ -1,5 +1,18 @@
 //! WAV files: decoding with errors that name the field, encoding with the protocol's exact conversion.
 
+// Why not the crate hound (3.5.1):
+//
+// - It refuses files that other programs write and accept: with a data chunk of length 0xffffffff,
+//   the placeholder of programs that write to a pipe; with bytes past the last complete frame; with
+//   32-bit integers in a `fmt` chunk of 18 bytes; with a byte rate that does not follow from the
+//   other fields.
+// - It skips no padding after a chunk of odd length, and so reads the next chunk at a wrong offset.
+// - The samples of an interrupted recording end with an I/O error.
+// - Its errors are texts without the field's value; miners get the field, the value and what is
+//   expected.
+// - Samples are read one by one, and the conversion to the protocol's floats and back would be ours
+//   anyway.
+
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{SampleRate, Seconds};
 

@@ -51,19 +51,19 @@ impl Download<'_> {
         if self.is_complete().await? {
             return Ok(());
         }
-        let resumed = std::fs::metadata(self.file).is_ok_and(|metadata| metadata.len() > 0);
+        let resumed = tokio::fs::metadata(self.file).await.is_ok_and(|metadata| metadata.len() > 0);
         self.transfer(&mut progress).await?;
         if self.is_complete().await? {
             return Ok(());
         }
-        self.remove()?;
+        self.remove().await?;
         if resumed {
             tracing::debug!("the partial download was of a different program, downloading from the beginning");
             self.transfer(&mut progress).await?;
             if self.is_complete().await? {
                 return Ok(());
             }
-            self.remove()?;
+            self.remove().await?;
         }
         Err(UpdateError::Checksum { place: self.source.place(&self.release.path) })
     }
@@ -87,7 +87,8 @@ impl Download<'_> {
         Ok(digest == Some(self.release.digest))
     }
 
-    fn remove(&self) -> Result<(), UpdateError> {
-        std::fs::remove_file(self.file).map_err(|source| UpdateError::File { path: self.file.to_owned(), source })
+    async fn remove(&self) -> Result<(), UpdateError> {
+        let removed = tokio::fs::remove_file(self.file).await;
+        removed.map_err(|source| UpdateError::File { path: self.file.to_owned(), source })
     }
 }

@@ -7,6 +7,7 @@ use reqwest::Client;
 use semver::Version;
 use taonet_http::client::builder;
 use taonet_service::lock_file;
+use tokio::task::spawn_blocking;
 
 use crate::download::{Download, Progress};
 use crate::program::{beside, copy_permissions, other_programs, replace, restore, self_test, version_of};
@@ -120,7 +121,8 @@ impl Updater {
     /// # Errors
     /// [`UpdateError::File`] when its directory is not writable.
     pub fn check_writable(&self) -> Result<(), UpdateError> {
-        let path = self.open_partial()?;
+        let path = self.partial();
+        create(&path).map_err(file_error(&path))?;
         // A file that is not empty is a partial download, which can resume.
         let is_empty = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0);
         if is_empty { std::fs::remove_file(&path).map_err(file_error(&path)) } else { Ok(()) }
@@ -172,41 +174,66 @@ impl Updater {
         if let Ok(version) = version_of(&self.program, within).await
             && version.cmp_precedence(&release.version).is_ge()
         {
-            return Ok(Installed { version, previous: None, other_programs: other_programs(&self.program) });
+            return Ok(Installed { version, previous: None, other_programs: self.other_programs().await? });
         }
-        let file = self.open_partial()?;
+        let file = self.partial();
+        on_disk(&file, create).await?;
         let download =
             Download { source: &self.source, client: &self.client, release, file: &file, limits: &self.limits };
         let downloaded = tokio::time::timeout(self.limits.download, download.run(progress)).await;
         downloaded.map_err(|_| UpdateError::Timeout(self.source.place(&release.path)))??;
-        copy_permissions(&self.program, &file).map_err(file_error(&file))?;
+        let program = self.program.clone();
+        on_disk(&file, move |file| copy_permissions(&program, file)).await?;
         if let Err(error) = self_test(&file, &release.version, within).await {
-            std::fs::remove_file(&file).map_err(file_error(&file))?;
+            tokio::fs::remove_file(&file).await.map_err(file_error(&file))?;
             return Err(UpdateError::SelfTest(error));
         }
-        let previous = replace(&file, &self.program).map_err(file_error(&self.program))?;
-        clear_rejected(&self.program);
+        let replaced = on_disk(&self.program, move |program| {
+            let previous = replace(&file, program)?;
+            clear_rejected(program);
+            Ok(previous)
+        });
+        let previous = replaced.await?;
         if let Err(error) = self_test(&self.program, &release.version, within).await {
-            restore(&previous, &self.program).map_err(file_error(&self.program))?;
+            on_disk(&self.program, move |program| restore(&previous, program)).await?;
             return Err(UpdateError::RolledBack(error));
         }
-        Ok(Installed {
-            version: release.version.clone(),
-            previous: Some(previous),
-            other_programs: other_programs(&self.program),
-        })
+        let other_programs = self.other_programs().await?;
+        Ok(Installed { version: release.version.clone(), previous: Some(previous), other_programs })
+    }
+
+    /// Returns the files in the program's directory that are separate programs with the names of
+    /// its links.
+    async fn other_programs(&self) -> Result<Vec<PathBuf>, UpdateError> {
+        on_disk(&self.program, |program| Ok(other_programs(program))).await
     }
 
     async fn document(&self, path: &str) -> Result<Vec<u8>, UpdateError> {
         self.source.read(&self.client, path, MAX_DOCUMENT, self.limits.document).await
     }
 
-    /// Creates the file of a partial download if it does not exist.
-    fn open_partial(&self) -> Result<PathBuf, UpdateError> {
-        let path = beside(&self.program, ".", PARTIAL);
-        OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(file_error(&path))?;
-        Ok(path)
+    /// Returns the path of a partial download.
+    fn partial(&self) -> PathBuf {
+        beside(&self.program, ".", PARTIAL)
     }
+}
+
+/// Creates the file of a partial download if it does not exist.
+fn create(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(false).open(path).map(drop)
+}
+
+/// Runs work on a file on a thread for blocking work.
+async fn on_disk<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Result<T, UpdateError> {
+    let owned = path.to_owned();
+    let done = match spawn_blocking(move || work(&owned)).await {
+        Ok(done) => done,
+        Err(stopped) => Err(stopped.into()),
+    };
+    done.map_err(file_error(path))
 }
 
 pub(crate) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> UpdateError {

@@ -41,11 +41,14 @@
 //! }
 //! ```
 //!
-//! [`Validator::run`] then processes epochs until shutdown. After a crash, it resumes from its [`StateFile`], and an
-//! epoch that is processed twice submits nothing twice: the weight ledger records what it signed. While
-//! scores that the subnet requires are unavailable, the epoch is retried until its last third; without scores, the
-//! previous weights are submitted again, unless they are too old. Signer and gateway act with the validator's key, so
-//! outside of loopback addresses their callers must present a token ([`operator_http`]).
+//! [`Validator::run`] then processes epochs until shutdown: its own ones, of 100 blocks for most
+//! subnets. The chain evaluates weights once in each of its epochs, so that a submission after the
+//! first one takes effect in the next one. After a crash, it resumes from its [`StateFile`], and an
+//! epoch that is processed twice submits nothing twice: the weight ledger records what it signed.
+//! While scores that the subnet requires are unavailable, the epoch is retried until its last
+//! third; without scores, the previous weights are submitted again, unless they are too old. Signer
+//! and gateway act with the validator's key, so outside of loopback addresses their callers must
+//! present a token ([`operator_http`]).
 //!
 //! A validator that runs in one process needs neither: it submits through [`LocalWeights`], with typed outcomes, and
 //! with the end of the epoch as its only deadline. The gateway serves the same [`LocalWeights`] over HTTP. The HTTP

@@ -17,9 +17,10 @@
 //!    clause; the punctuation is added again, since the network has learnt its intonation.
 //! 3. `phonemes` splits sentences of more than 10 s into phrases, and maps each phoneme to its numbers in the
 //!    configuration.
-//! 4. `network` turns the numbers of a phrase into samples: rten runs the network up to its decoder, and `decoder` the
-//!    rest, with kernels of its own. A network whose decoder has other nodes than those of Piper's runs on rten as a
-//!    whole.
+//! 4. `network` turns the numbers of a phrase into samples: rten runs the network up to its
+//!    decoder, and `decoder` the rest, with kernels of its own: twice as fast with half of the
+//!    memory, since rten gathers the inputs of each convolution in a matrix. A network whose
+//!    decoder has other nodes than those of Piper's runs on rten as a whole.
 //!
 //! # Numbers
 //!

@@ -22,7 +22,7 @@ fn bodies_have_a_limit() {
 }
 
 #[test]
-fn a_terminal_shows_what_it_would_obey() {
+fn control_characters_are_escaped_on_terminal() {
     let address = service("200 OK", "{\"a\": \"\u{9b}2J\u{1b}[31m\u{202e}\"}\n\tτ");
     let arguments = ["call", &address, "--hotkey", BOB, "--key-uri", "//Alice"];
     for further in [&[][..], &["--stream"]] {
@@ -46,7 +46,7 @@ fn a_terminal_shows_what_it_would_obey() {
 }
 
 #[test]
-fn a_neuron_that_fails_cannot_say_that_it_did_not() {
+fn contradictory_axon_status_is_failure() {
     let fails =
         "500 Internal Server Error\r\nbt_header_axon_status_code: 200\r\nbt_header_axon_status_message: Success";
     let refuses = "200 OK\r\nbt_header_axon_status_code: 401\r\nbt_header_axon_status_message: Not Verified";

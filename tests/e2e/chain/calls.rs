@@ -47,7 +47,7 @@ fn any_call_is_made_by_its_name() {
 }
 
 #[test]
-fn a_dry_run_tells_that_a_call_would_fail() {
+fn dry_run_reports_failing_call() {
     let chain = Chain::start();
     let bob = chain.free(BOB);
     let dry = document(&chain.tao(&["transfer", BOB, "1", "--dry-run"], &AS_ALICE));
@@ -72,7 +72,7 @@ fn a_dry_run_tells_that_a_call_would_fail() {
 }
 
 #[test]
-fn people_see_what_a_call_says() {
+fn call_output_shows_decoded_arguments() {
     let chain = Chain::start();
     let text = |arguments: &[&str]| {
         let output = chain.tao(arguments, &["--key-uri", "//Alice"]);

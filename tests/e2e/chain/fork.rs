@@ -69,7 +69,7 @@ fn a_subnet_is_recorded_and_continued_offline() {
 }
 
 #[test]
-fn what_cannot_be_recorded_or_forked_is_refused_with_a_remedy() {
+fn invalid_recording_or_fork_is_refused_with_hint() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let chain = Chain::start();

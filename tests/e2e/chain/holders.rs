@@ -181,7 +181,7 @@ fn emission_is_staked_where_its_owner_chooses() {
 }
 
 #[test]
-fn a_coldkey_publishes_who_it_is() {
+fn coldkey_identity_is_set_and_read() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     let set = ["wallet", "set-identity", "--id-name", "Example", "--url", "https://example.com", "--yes"];

@@ -186,7 +186,7 @@ fn a_reset_chain_begins_anew() {
 }
 
 #[test]
-fn a_chain_says_what_scripts_need() {
+fn localnet_start_prints_document_for_scripts() {
     let mut command = tao();
     command.args(["localnet", "--memory", "--port", "0", "--json", "--block-time", "manual"]);
     command.args(["--endow", "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy"]);
@@ -211,7 +211,7 @@ fn a_chain_says_what_scripts_need() {
 
 /// If another program has the port, or the node hangs, no command blocks forever or deletes the state.
 #[test]
-fn a_node_that_does_not_answer_is_told_so() {
+fn unresponsive_node_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

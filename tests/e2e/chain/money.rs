@@ -33,7 +33,7 @@ fn tao_goes_from_one_account_to_another_exactly() {
 }
 
 #[test]
-fn people_read_what_happened() {
+fn transfer_and_balance_print_text() {
     let chain = Chain::start();
     let output = chain.tao(&["transfer", BOB, "2", "--yes", "--key-uri", "//Alice"], &[]);
     let text = String::from_utf8(output.stdout.clone()).unwrap();
@@ -48,7 +48,7 @@ fn people_read_what_happened() {
 }
 
 #[test]
-fn what_cannot_be_paid_is_refused() {
+fn unaffordable_calls_are_refused() {
     let chain = Chain::start();
     // Calls above the balance are not sent, so that they cost no fee.
     let before = chain.free(ALICE);

@@ -133,7 +133,7 @@ fn a_metagraph_is_printed_kept_and_compared() {
 }
 
 #[test]
-fn who_is_not_registered_is_told_how_to() {
+fn unregistered_hotkey_gets_register_hint() {
     let chain = Chain::start();
     chain.wallet();
     for arguments in [

@@ -18,7 +18,7 @@ fn an_unreachable_chain_is_a_network_failure() {
 }
 
 #[test]
-fn a_network_that_is_none_is_wrong_usage() {
+fn invalid_network_is_usage_error() {
     for network in ["Finney", "127.0.0.1:9944", "http://127.0.0.1:1"] {
         refusal(&tao().args(["block", "--network", network]).output().unwrap(), 2);
     }
@@ -71,7 +71,7 @@ fn daemon_refuses_development_key_when_its_node_starts_later() {
 }
 
 #[test]
-fn what_is_not_there_is_told() {
+fn missing_subnet_or_block_is_reported() {
     let chain = Chain::start();
     for (arguments, words) in [
         (&["metagraph", "77"][..], "subnet 77 does not exist"),

@@ -92,7 +92,7 @@ fn listed_subnets_are_completed() {
 }
 
 #[test]
-fn root_sets_what_it_wants() {
+fn sudo_key_sets_hyperparameters() {
     let chain = Chain::start();
     let tempo = || chain.ask(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"].clone();
     let told = chain.alice(&["sudo", "set", "tempo", "20", "--netuid", "59"]);

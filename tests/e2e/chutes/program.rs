@@ -315,7 +315,7 @@ fn assert_covered(ours: &Value, theirs: &Value, name: &str) {
 }
 
 #[test]
-fn it_deploys_the_chute_that_we_deploy() {
+fn chutes_program_and_bb_push_deploy_equal_chutes() {
     let Some(miner) = Miner::register() else { return };
     miner.bb(&["push", "--yes", "--no-commit", "--no-warmup"]);
     let mut ours = miner.cloud.deployment.lock().unwrap().take();

@@ -83,7 +83,7 @@ fn bash_completes_through_the_script() {
 }
 
 #[test]
-fn every_shell_gets_a_script_that_asks_the_program() {
+fn completion_scripts_call_program() {
     for (shell, line) in [
         ("bash", "TAO_COMPLETE=\"bash\""),
         ("zsh", "#compdef bb"),

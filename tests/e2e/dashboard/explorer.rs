@@ -124,7 +124,7 @@ fn a_chain_is_explored_without_a_contest() {
 }
 
 #[test]
-fn without_the_node_the_pages_say_so() {
+fn explorer_pages_report_unreachable_node() {
     let Explored { chain, dashboard } = Explored::start();
     drop(chain);
     let (url, began) = (format!("{}/chain/accounts/{ALICE}", dashboard.url()), Instant::now());

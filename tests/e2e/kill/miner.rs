@@ -81,7 +81,7 @@ fn reply(utterance: &Value) -> [&Value; 3] {
 }
 
 #[test]
-fn kills_of_miners_cost_only_what_they_were_asked() {
+fn killed_miners_lose_only_requests_in_flight() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let mut network = Network::of(&PROFILES, true);
     let keys = PROFILES.map(|profile| format!("//miner//{profile}"));

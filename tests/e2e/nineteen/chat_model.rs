@@ -11,7 +11,7 @@ const HONEST: [&str; 4] = ["good", "slow", "limiting", "failing"];
 
 /// Without `--model`, the demonstration serves the chat model if it is installed, and otherwise says how to get it.
 #[test]
-fn demonstration_without_the_chat_model_says_how_to_get_it() {
+fn demo_without_chat_model_prints_hint() {
     let folder = TempDir::new().unwrap();
     let mut command = tao();
     command.args(["nineteen", "demo", "--once", "--json"]);

@@ -233,7 +233,7 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
 }
 
 #[test]
-fn links_and_open_files_are_told_apart() {
+fn key_file_permissions_and_symlinks_are_checked() {
     let wallets = Wallets::new();
     wallets.hotkey();
     let key = wallets.key("hotkeys/default");

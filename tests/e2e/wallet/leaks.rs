@@ -55,7 +55,7 @@ impl Secrets {
 }
 
 #[test]
-fn no_command_tells_a_secret() {
+fn commands_print_no_secrets() {
     let wallets = Wallets::new();
     let mut secrets = Secrets::known();
     let (phrase, seed) = (wallets.file("phrase", PHRASE), wallets.file("seed", SEED));
@@ -103,7 +103,7 @@ fn no_command_tells_a_secret() {
 }
 
 #[test]
-fn new_keys_are_not_told() {
+fn new_keys_are_not_printed() {
     let wallets = Wallets::new();
     let (cold, hot) = (wallets.free("cold"), wallets.free("hot"));
     let files: [(&str, &Path); 2] = [("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot)];
@@ -119,7 +119,7 @@ fn new_keys_are_not_told() {
 }
 
 #[test]
-fn daemons_tell_no_secret() {
+fn daemons_print_no_secrets() {
     let wallets = Wallets::new();
     wallets.hotkey();
     let mut secrets = Secrets::known();

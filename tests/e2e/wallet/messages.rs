@@ -24,7 +24,7 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 }
 
 #[test]
-fn what_is_signed_is_verified() {
+fn signed_messages_verify() {
     let wallets = Wallets::new();
     wallets.plain_coldkey();
     wallets.hotkey();
@@ -53,7 +53,7 @@ fn what_is_signed_is_verified() {
 
 /// A transaction presented as a message could move the key's funds.
 #[test]
-fn what_is_not_text_is_signed_on_request_only() {
+fn binary_message_is_signed_only_with_confirmation() {
     let wallets = Wallets::new();
     wallets.plain_coldkey();
     wallets.hotkey();
@@ -153,7 +153,7 @@ fn an_encrypted_key_signs_with_its_password() {
 
 /// The list contains published entries of real validators.
 #[test]
-fn validators_tell_who_they_are() {
+fn validator_info_is_verified() {
     let wallets = Wallets::new();
     let file = repository("tests/e2e/data/validators.json");
     let answer = wallets.ask(&["verify"], &[("--validator-info", &file)]);

@@ -92,7 +92,7 @@ fn secrets_are_typed_without_being_shown() {
 }
 
 #[test]
-fn what_is_typed_can_be_taken_back() {
+fn hidden_input_can_be_edited() {
     let wallets = Wallets::new();
     let mut terminal = start(&wallets, &["regen-hotkey"]);
     terminal.expect("in hex: ");

@@ -92,7 +92,7 @@ fn csv_rows_have_as_many_fields_as_the_header() {
 }
 
 #[test]
-fn a_difference_names_what_changed() {
+fn metagraph_diff_lists_changed_fields_and_replaced_neurons() {
     let before = metagraph();
     let mut after = before.clone();
     after.neurons[0].incentive = 7;

@@ -62,13 +62,13 @@ pub(crate) struct TemplateArgs {
 }
 
 /// Parses a revision.
-fn revision(text: &str) -> Result<String, String> {
+fn revision(text: &str) -> Result<String, &'static str> {
     let is_hash = text.len() == 40 && text.chars().all(|c| c.is_ascii_hexdigit());
-    if is_hash { Ok(text.to_lowercase()) } else { Err("expected 40 hex digits, the commit of a model".to_owned()) }
+    if is_hash { Ok(text.to_lowercase()) } else { Err("expected 40 hex digits, the commit of a model") }
 }
 
 /// Parses the name of a repository.
-fn repository(text: &str) -> Result<String, String> {
+fn repository(text: &str) -> Result<String, &'static str> {
     let is_plain = |part: &str| {
         !part.is_empty()
             && part.len() <= 96
@@ -77,7 +77,7 @@ fn repository(text: &str) -> Result<String, String> {
     };
     match text.split_once('/') {
         Some((owner, name)) if is_plain(owner) && is_plain(name) => Ok(text.to_owned()),
-        _ => Err("expected OWNER/NAME of letters, digits, hyphens, underscores and dots".to_owned()),
+        _ => Err("expected OWNER/NAME of letters, digits, hyphens, underscores and dots"),
     }
 }
 

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_follow_all_messages_whatever_their_form() {
+    fn hints_follow_messages_in_every_form() {
         let error =
             anyhow::anyhow!("unknown network x; hint: use finney").context("cannot connect\nhint: check --network");
         let expected = (

@@ -14,8 +14,9 @@
 //! The parts are those of the real daemons, connected within one process; nothing beyond loopback
 //! is contacted, except for the download of a recogniser that is not installed.
 //!
-//! The chain, its keys and its addresses are for this purpose only; they have no value. The output
-//! directory is temporary unless `--keep` names one.
+//! The chain, its keys and its addresses are for this purpose only; they have no value. The miners
+//! publish 192.0.2.1, an address for documentation that stands for this machine: the chain rejects
+//! loopback addresses. The output directory is temporary unless `--keep` names one.
 //!
 //! Demonstrations of the other subnets are commands of those subnets, such as `tao nineteen demo`.
 //!

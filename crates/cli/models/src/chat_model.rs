@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn installed_model_that_is_no_language_model_is_refused() {
+    fn installed_model_of_other_kind_is_refused() {
         let error = located(Path::new("all-MiniLM-L6-v2")).unwrap_err().to_string();
         assert!(error.starts_with("all-MiniLM-L6-v2 is no language model\nhint: use SmolLM2-135M-Instruct"), "{error}");
         let error = located(Path::new("nosuch")).unwrap_err().to_string();

@@ -211,7 +211,7 @@ fn best(answers: &[MinerAnswer]) -> anyhow::Result<(&MinerAnswer, &str)> {
         Ok(completion) => Ok((best, completion)),
         Err(error) => {
             let before = format!("no answer from {}; the first error", counted(answers.len(), "miner"));
-            Err(Quoting::error(None, &before, error, None))
+            Err(Quoting::error(None, &before, &error.to_string(), None))
         }
     }
 }
@@ -233,7 +233,7 @@ fn row(answer: &MinerAnswer) -> Value {
         "uid": answer.uid,
         "hotkey": answer.hotkey,
         "completion": answer.completion.as_ref().ok(),
-        "error": answer.completion.as_ref().err(),
+        "error": answer.completion.as_ref().err().map(ToString::to_string),
         "seconds": answer.took.as_secs_f64(),
         "reward": answer.reward.total,
         "parts": parts,

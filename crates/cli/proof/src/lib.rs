@@ -22,8 +22,8 @@
 //! Uses `taonet-cli-base`, `taonet-cli-localnet`, `taonet-doctor`, `taonet-http`, `taonet-neuron`,
 //! `taonet-objects`, `taonet-primitives`, `taonet-proof-api`, `taonet-proof-backends`,
 //! `taonet-proof-circuits`, `taonet-proof-core`, `taonet-proof-lm`, `taonet-proof-miner`,
-//! `taonet-proof-store`, `taonet-proof-validator`, `taonet-service`, `taonet-settings`,
-//! `taonet-update`, `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
+//! `taonet-proof-store`, `taonet-proof-validator`, `taonet-service`, `taonet-update`,
+//! `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
 
 #![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
 

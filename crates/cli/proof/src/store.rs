@@ -8,12 +8,12 @@ use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::settings;
 use taonet_objects::{ObjectStorage, S3Settings};
 use taonet_primitives::counted;
 use taonet_proof_circuits::{Catalogue, Skipped};
 use taonet_proof_core::Digest;
 use taonet_proof_store::{CircuitStore, Listing, Source, StoreSettings, is_fetched};
-use taonet_settings::Secret;
 use url::Url;
 
 use super::external::ProgramArgs;
@@ -22,6 +22,10 @@ use super::external::ProgramArgs;
 const NOT_PINNED: &str = "a catalogue alone does not say which circuits to trust\n\
     hint: pass the identities of the circuits to fetch with --additional-circuits ID,…, as the models' owners publish \
     them; `tao proof inspect DIR` prints the identity of a circuit that you have";
+
+/// Variables of the S3 service, which is that of all subnets. The catalogue's URL names the bucket.
+const S3: [&str; 6] =
+    ["S3_ENDPOINT_URL", "S3_REGION", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_ADDRESSING_STYLE", "S3_USE_SSL"];
 
 /// Arguments that select circuits and catalogues
 #[derive(Debug, Args)]
@@ -38,12 +42,12 @@ pub(crate) struct CatalogueArgs {
     /// Maximum size of the circuit cache, in GB; the least recently used circuits are removed first
     #[arg(long, value_name = "GB", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     circuit_cache_limit: u64,
-    /// URL of the S3 service [default: AWS]
-    #[arg(long, value_name = "URL", env = "S3_ENDPOINT_URL", hide_env_values = true)]
+    /// URL of the S3 service [env: S3_ENDPOINT_URL] [default: AWS]
+    #[arg(long, value_name = "URL")]
     s3_endpoint_url: Option<String>,
-    /// Region of the S3 service
-    #[arg(long, value_name = "REGION", env = "S3_REGION", default_value = "us-east-1", hide_env_values = true)]
-    s3_region: String,
+    /// Region of the S3 service [env: S3_REGION] [default: us-east-1]
+    #[arg(long, value_name = "REGION")]
+    s3_region: Option<String>,
     #[command(flatten)]
     programs: ProgramArgs,
 }
@@ -95,18 +99,15 @@ impl CatalogueArgs {
             return Ok(Source::http(url)?);
         }
         let bucket = url.host_str().context("expected s3://BUCKET/KEY")?.to_owned();
-        // Credentials come from the environment only, so that no process list shows them.
-        let secret =
-            |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty()).map(|text| Secret::new(&text));
-        let settings = S3Settings {
-            endpoint_url: self.s3_endpoint_url.clone(),
-            region: self.s3_region.clone(),
-            access_key_id: secret("S3_ACCESS_KEY_ID"),
-            secret_access_key: secret("S3_SECRET_ACCESS_KEY"),
+        // Credentials have no options, so that no process list shows them.
+        let set = settings::operator(&S3)?.s3;
+        let s3 = S3Settings {
             bucket,
-            ..S3Settings::default()
+            endpoint_url: self.s3_endpoint_url.clone().or(set.endpoint_url),
+            region: self.s3_region.clone().unwrap_or(set.region),
+            ..set
         };
-        Ok(Source::bucket(ObjectStorage::open(&settings)?, url.path()))
+        Ok(Source::bucket(ObjectStorage::open(&s3)?, url.path()))
     }
 }
 

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn values_become_what_the_chain_takes() {
+    fn hyperparameter_values_become_call_arguments() {
         let subnet = Some(NetUid(2));
         for (names, netuid, values, expected) in [
             (&["netuid", "tempo"][..], subnet, &["20"][..], json!({ "netuid": 2, "tempo": 20 })),

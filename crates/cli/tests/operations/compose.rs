@@ -194,7 +194,7 @@ fn only_daemons_see_the_settings() {
 
 /// Persistent data is in volumes, and every volume is declared.
 #[test]
-fn what_is_kept_is_in_volumes() {
+fn compose_state_is_in_volumes() {
     let services = section("services");
     let declared: BTreeSet<String> = section("volumes").into_keys().collect();
     let sources = services.values().flat_map(|service| service.block("volumes").collect::<Vec<_>>());

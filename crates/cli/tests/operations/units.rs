@@ -29,7 +29,7 @@ fn there_is_a_unit_for_each_daemon() {
 }
 
 #[test]
-fn units_set_what_exists_and_find_each_other() {
+fn unit_settings_exist_and_addresses_match() {
     let mut texts: Vec<String> = units().iter().map(|unit| read(&format!("systemd/{unit}"))).collect();
     let common = read(COMMON);
     texts.push(common.clone());

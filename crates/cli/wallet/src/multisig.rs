@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_has_enough_signatories_and_the_signer() {
+    fn multisig_group_needs_threshold_and_signer() {
         for (signatories, threshold) in
             [(&["//Alice"][..], 2), (&["//Alice", "//Alice"], 2), (&["//Alice", "//Bob"], 3)]
         {

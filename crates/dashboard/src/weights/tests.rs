@@ -103,7 +103,7 @@ async fn page(section: &Arc<WeightsSection>, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_difference_is_red_and_says_what_to_do() {
+async fn differing_weight_row_is_red_with_hint() {
     let (directory, _) = submitted(vec![(Uid(1), 65_535), (Uid(2), 6_553)]).await;
     for (held, differing) in [
         (vec![(Uid(1), 65_535), (Uid(2), 6_553)], &[][..]),

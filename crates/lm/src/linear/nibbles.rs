@@ -3,6 +3,9 @@
 //! Inputs are rounded to 8 bits. Each instruction multiplies weights of 8 or 16 outputs with the same four inputs: the
 //! lanes of a vector are outputs, so that lanes need not be added, and one instruction applies the scales of all lanes.
 //! A weight of 8 bits is two nibbles: only products of nibbles can be added in 16 bits.
+//!
+//! For one row, candle's products take up to ten times as long, and these little more than reading
+//! the weights. They use AVX2 or AVX-512 without VNNI, for which pulp has no safe functions.
 
 #![allow(
     clippy::indexing_slicing,

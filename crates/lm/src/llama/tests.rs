@@ -169,7 +169,7 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
 const TOKENS: [u32; 9] = [3, 39, 0, 17, 17, 8, 25, 1, 30];
 
 #[test]
-fn logits_are_those_of_the_architecture() {
+fn logits_match_computation_by_hand() {
     for config in configs() {
         let model = Llama::random(config, 11).unwrap();
         let found = model.forward(&TOKENS, &mut KvCache::default()).unwrap();

@@ -17,7 +17,7 @@ fn source(source: &str, begin: &str, end: &str) -> TemplateSource {
 }
 
 #[test]
-fn conversations_are_written_as_the_template_says() {
+fn chat_template_renders_conversations() {
     let template = ChatTemplate::new(source(SOURCE, "[", "]")).unwrap();
     let asked = [Message::new("system", "Be brief. "), Message::new("user", "hello")];
     assert_eq!(template.render(&asked, Turn::Answer).unwrap(), "[<system>Be brief.]\n<user>hello]\n<assistant>");

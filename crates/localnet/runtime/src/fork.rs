@@ -1,9 +1,12 @@
 //! Forks: genesis states with the recorded state of subnets of another chain.
 //!
-//! [`items`] reads from a chain's metadata which storage items belong to subnets, neurons, stake and balances. The node
-//! records them, and sets those that this runtime has with the same encoding in a genesis state; the functions of this
-//! module then restore what the recording cannot contain. All functions but those for items must run on the genesis
-//! state, with externalities.
+//! [`items`] reads from a chain's metadata which storage items belong to subnets, neurons, stake
+//! and balances. The node records them, and sets those that this runtime has with the same encoding
+//! in a genesis state; the functions of this module then restore what the recording cannot contain.
+//! The first block has the number of the recorded one, because the state is full of block numbers,
+//! which clients subtract from the current one; to them, the chain looks like one whose older
+//! blocks were pruned. All functions but those for items must run on the genesis state, with
+//! externalities.
 
 use sp_core::crypto::SecretStringError;
 
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_count_what_is_in_the_state() {
+    fn totals_count_forked_state() {
         at_genesis(|| {
             let endowed = accounts();
             let (rich, poor) = (key(1), account("Alice"));

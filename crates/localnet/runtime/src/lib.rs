@@ -13,6 +13,11 @@
 //! - [`proxy`] is the pallet of delegates, who make calls for an account, and [`crowdloan`] of TAO that many accounts
 //!   raise; [`drand`] stores the pulses of the randomness beacon. polkadot-sdk's pallets serve multisignatures, preimages, scheduled calls and safe mode.
 //! - [`info`] contains the results of the runtime APIs.
+//!
+//! The sections of a pallet (storage, events, errors, calls) are declarations in files of their
+//! own; the implementation has one file for each topic. A new call is a line in `calls.rs` and a
+//! function in the module of its topic.
+//!
 //! - [`genesis`] builds the genesis state, [`fork`] completes it with the recorded state of another chain, and [`dev`]
 //!   carries out what a development node adds to a block.
 //!

@@ -4,6 +4,9 @@
 //! announces the hash of a call first, and makes the call that number of blocks later at the earliest; until then the
 //! account can reject it. A pure proxy is an account without a key that only its delegates control. Deposits are
 //! reserved for delegates and announcements.
+//!
+//! The pallet is our own: the main network's differs from polkadot-sdk's in calls, storage and
+//! errors.
 
 mod announcements;
 mod delegates;

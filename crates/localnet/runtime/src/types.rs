@@ -1,4 +1,5 @@
-//! Newtypes for amounts and identifiers, encoded as their integers.
+//! Newtypes for amounts and identifiers, encoded as their integers. Balances alone are plain `u64`
+//! rao, because the framework requires an arithmetic type for them.
 
 use codec::{CompactAs, Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;

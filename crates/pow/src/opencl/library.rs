@@ -2,6 +2,10 @@
 //!
 //! The functions are those of OpenCL 1.1, which every driver has; their signatures and constants are those of the
 //! Khronos headers. Handles never leave this module, and every handle is released after all that use it.
+//!
+//! The library is loaded at run time, so that the build needs no SDK, and one program serves
+//! machines with and without a graphics card. The crate `cl3`, on which `opencl3` and others build,
+//! declares the functions that it loads at run time with Rust's calling convention in place of C's.
 
 use std::ffi::{CStr, c_void};
 use std::fmt;

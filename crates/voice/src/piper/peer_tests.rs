@@ -82,7 +82,7 @@ impl Peer {
 }
 
 #[test]
-fn samples_are_those_of_the_reference() {
+fn samples_match_reference() {
     let Some(peer) = Peer::find() else { return };
     let voice = PiperVoice::open(&peer.voice).unwrap();
     for length_scale in [1.0_f32, 0.8] {

@@ -305,7 +305,7 @@ fn transcriptions_equal_the_reference() {
 }
 
 #[test]
-fn margins_tell_wrong_results_from_rounding() {
+fn margins_separate_wrong_results_from_rounding() {
     let model = Arc::new(Model::open(&trained_model()).unwrap());
     let (mut buffers, mut cache) = (Buffers::default(), model.decoder.cache());
     let windows = recordings().into_iter().take(4).map(|samples| {

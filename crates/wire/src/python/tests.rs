@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 
 #[test]
-fn texts_are_those_of_python() {
+fn json_and_str_match_python() {
     // Recorded from CPython 3.11: json.dumps and str of the same value.
     for (json, text) in [
         ("0", "0"),

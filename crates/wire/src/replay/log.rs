@@ -4,6 +4,11 @@
 //! lifetime of a record the file becomes `<path>.old` and a new one begins, whose header marks it as the continuation
 //! of the old one, so that the two files together hold every request that can still be replayed.
 //!
+//! A record is written before the response, but not synced to disk, which would cost milliseconds
+//! for each request: the file survives a killed process. After a reboot, or with a truncated or
+//! missing log (as at the first start), requests that were signed before the start are refused
+//! instead.
+//!
 //! The checksums detect accidents, not tampering: a file truncated by whole records looks complete. Without tampering
 //! only a crash of the machine causes that, and the boot ID in the header reveals it.
 

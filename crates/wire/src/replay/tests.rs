@@ -200,7 +200,7 @@ fn lose_log(disk: &Disk) {
 }
 
 #[test]
-fn crash_of_machine_refuses_what_may_have_been_accepted() {
+fn requests_before_machine_crash_are_refused() {
     for rule in RULES {
         for boot in [Some("another"), None] {
             let disk = Disk::new();
@@ -261,7 +261,7 @@ fn lost_log_refuses_synchronised_senders_only_briefly() {
 }
 
 #[test]
-fn a_corrupt_log_refuses_what_it_may_have_held() {
+fn corrupt_log_refuses_requests_it_may_have_recorded() {
     for rule in RULES {
         let disk = Disk::new();
         let guard = disk.open(rule, NOW, BOOT);
@@ -297,7 +297,7 @@ fn a_corrupt_log_refuses_what_it_may_have_held() {
 }
 
 #[test]
-fn a_deleted_log_refuses_what_it_may_have_held() {
+fn deleted_log_refuses_requests_it_may_have_recorded() {
     for rule in RULES {
         let disk = Disk::new();
         let old = disk.0.path().join("replay.old");

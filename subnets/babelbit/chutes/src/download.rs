@@ -14,6 +14,8 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use taonet_http::download::{Download, DownloadError, Origin, Part, open_with, sha256};
 use taonet_service::{Access, atomic_write, lock_file};
+use tokio::fs;
+use tokio::task::spawn_blocking;
 
 use super::call::{Body, Service};
 use super::{ApiError, Call, HubApi};
@@ -263,7 +265,7 @@ impl HubApi {
     ) -> Result<PathBuf, HubDownloadError> {
         let home = directory.join(model.repository.replace('/', "+"));
         let record = home.join("complete").join(model.record());
-        let complete = complete(model, &home, &record);
+        let complete = complete(model, &home, &record).await;
         if let Some((commit, path)) = &complete
             && commit.eq_ignore_ascii_case(model.revision())
         {
@@ -279,18 +281,16 @@ impl HubApi {
             Err(error) => return Err(error),
         };
         let snapshot = home.join(&listing.sha);
-        let written = HubDownloadError::file(&snapshot);
-        std::fs::create_dir_all(&snapshot)
-            .and_then(|()| std::fs::create_dir_all(home.join("complete")))
-            .map_err(written)?;
+        for folder in [&snapshot, &home.join("complete")] {
+            fs::create_dir_all(folder).await.map_err(HubDownloadError::file(folder))?;
+        }
         let lock = snapshot.join(".lock");
         let lock = lock_file(&lock).await.map_err(HubDownloadError::file(&lock))?;
         let _lock = lock.ok_or_else(|| HubDownloadError::Busy(model.clone()))?;
         for file in listing.files(model)? {
             self.fetch(model, &listing.sha, file, &snapshot, &mut progress).await?;
         }
-        let recorded = atomic_write(&record, listing.sha.as_bytes(), Access::Everyone);
-        recorded.map_err(|error| HubDownloadError::File { path: record, source: error.source })?;
+        write_record(record, listing.sha).await?;
         Ok(model.path(&snapshot))
     }
 
@@ -322,17 +322,17 @@ impl HubApi {
         let Sibling { rfilename: name, size, lfs } = file;
         let target = snapshot.join(name);
         // A file gets its name when it is complete.
-        if length(&target) == Some(*size) {
+        if length(&target).await == Some(*size) {
             return Ok(());
         }
         let part = snapshot.join(format!("{name}.part"));
         if let Some(folder) = part.parent() {
-            std::fs::create_dir_all(folder).map_err(HubDownloadError::file(folder))?;
+            fs::create_dir_all(folder).await.map_err(HubDownloadError::file(folder))?;
         }
-        if length(&part).is_some_and(|length| length > *size) {
-            std::fs::remove_file(&part).map_err(HubDownloadError::file(&part))?;
+        if length(&part).await.is_some_and(|length| length > *size) {
+            fs::remove_file(&part).await.map_err(HubDownloadError::file(&part))?;
         }
-        if length(&part) != Some(*size) {
+        if length(&part).await != Some(*size) {
             let mut segments: Vec<&str> = model.repository.split('/').collect();
             segments.extend(["resolve", commit]);
             segments.extend(name.split('/'));
@@ -351,11 +351,11 @@ impl HubApi {
         }
         let hash = sha256(&part).await.map_err(HubDownloadError::file(&part))?.map(hex::encode);
         let is_listed = lfs.as_ref().is_none_or(|lfs| hash.is_some_and(|hash| lfs.sha256.eq_ignore_ascii_case(&hash)));
-        if !is_listed || length(&part) != Some(*size) {
-            std::fs::remove_file(&part).map_err(HubDownloadError::file(&part))?;
+        if !is_listed || length(&part).await != Some(*size) {
+            fs::remove_file(&part).await.map_err(HubDownloadError::file(&part))?;
             return Err(HubDownloadError::Wrong { model: model.clone(), file: name.clone() });
         }
-        std::fs::rename(&part, &target).map_err(HubDownloadError::file(&target))
+        fs::rename(&part, &target).await.map_err(HubDownloadError::file(&target))
     }
 
     /// Removes the key from a request if there is none: most models are public.
@@ -365,15 +365,24 @@ impl HubApi {
 }
 
 /// Returns the last complete commit of a model, and the path of its files.
-fn complete(model: &HubModel, home: &Path, record: &Path) -> Option<(String, PathBuf)> {
-    let commit = std::fs::read_to_string(record).ok()?;
+async fn complete(model: &HubModel, home: &Path, record: &Path) -> Option<(String, PathBuf)> {
+    let commit = fs::read_to_string(record).await.ok()?;
     let path = model.path(&home.join(is_plain(&commit).then_some(&commit)?));
-    path.exists().then_some((commit, path))
+    fs::metadata(&path).await.ok()?;
+    Some((commit, path))
+}
+
+/// Records that the files of a commit are complete.
+async fn write_record(record: PathBuf, commit: String) -> Result<(), HubDownloadError> {
+    let path = record.clone();
+    let written = spawn_blocking(move || atomic_write(&path, commit.as_bytes(), Access::Everyone)).await;
+    let written = written.map_err(io::Error::from).and_then(|written| written.map_err(|error| error.source));
+    written.map_err(|source| HubDownloadError::File { path: record, source })
 }
 
 /// Returns the length of a file; `None` if it does not exist.
-fn length(path: &Path) -> Option<u64> {
-    std::fs::metadata(path).ok().map(|metadata| metadata.len())
+async fn length(path: &Path) -> Option<u64> {
+    fs::metadata(path).await.ok().map(|metadata| metadata.len())
 }
 
 /// A file on the hub, or in the storage to which the hub redirects.

@@ -13,7 +13,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::connection::MinerConnection;
 use super::events::{RunEvent, RunObserver};
 use super::files::{Layout, replace};
-use super::ledger::{ChallengeRow, Ledger, ReplyRecord, ResultRow};
+use super::ledger::{ChallengeRow, Ledger, ReplyFailure, ReplyRecord, ResultRow};
 use super::player::{PlayError, PlayFailure, PlayedReply, WallClock, play_utterance};
 use super::reply::ReplyError;
 use super::reply_scorer::{References, ReplyScorer, find_candidate};
@@ -184,7 +184,7 @@ impl ChallengeRun {
                 Err(error) => blank(miner, index, error),
             };
             self.ledger.record(&self.challenge, &row).await?;
-            let error = row.outcome.as_ref().err();
+            let error = row.outcome.as_ref().err().map(|failure| failure.0.as_str());
             let message = if error.is_none() { "reply received" } else { "no reply" };
             tracing::debug!(uid = %miner.uid, hotkey = %miner.hotkey, utterance = index, error, "{message}");
             self.observer.observe(match &row.outcome {
@@ -193,7 +193,9 @@ impl ChallengeRun {
                     utterance_index: index,
                     reply_sec: row.reply.frames as f64 / f64::from(SAMPLE_RATE_HZ),
                 },
-                Err(error) => RunEvent::Failed { miner: miner.uid, utterance_index: index, error: error.clone() },
+                Err(failure) => {
+                    RunEvent::Failed { miner: miner.uid, utterance_index: index, error: failure.to_string() }
+                }
             });
             if row.outcome.is_ok() {
                 failures = 0;
@@ -282,7 +284,7 @@ fn blank(miner: MinerKey, index: u32, error: String) -> ResultRow {
         frames: 0,
         wav_bytes: 0,
     };
-    ResultRow { miner, utterance_index: index, reply, outcome: Err(error), score: None }
+    ResultRow { miner, utterance_index: index, reply, outcome: Err(ReplyFailure(error)), score: None }
 }
 
 /// Groups rows by miner, preserving their order.

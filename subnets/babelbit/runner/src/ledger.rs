@@ -5,6 +5,9 @@
 //! power failure truncated, and plays the utterance again. One transaction adds the scores of all rows of an utterance.
 //! Result files depend on these rows alone, so writing them again produces identical files.
 //!
+//! The ledger is in the scores directory (`.ledger/runner.sqlite`), so that ledger and files are
+//! moved together.
+//!
 //! A runner holds a lock file, which excludes other runners from the directory, but not readers ([`Ledger::read`]). The
 //! SQLite option `synchronous` is NORMAL: a killed process loses no committed row; a power failure may lose the latest
 //! rows, which the next run plays again. [`Ledger::sync`] flushes all rows to disk before the runner creates files
@@ -34,7 +37,7 @@ mod text;
 pub use challenges::{ChallengeRow, ChallengeState, NewChallenge, SourceInfo, UtteranceRow};
 pub use digest::{ChallengeHead, ResultDigest, ScoreDigest};
 pub use outbox::{NamedFile, OutboxCounts, OutboxEntry, WrittenFiles};
-pub use results::{ReplyRecord, ResultRow, StoredScore};
+pub use results::{ReplyFailure, ReplyRecord, ResultRow, StoredScore};
 pub use rounds::{RoundEnd, RoundRow};
 pub use text::{TextChallenge, TextFile};
 

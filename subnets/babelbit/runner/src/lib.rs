@@ -61,8 +61,8 @@ pub use file_name::file_name_part;
 pub use http::HttpMiner;
 pub use ledger::{
     ChallengeHead, ChallengeRow, ChallengeState, Ledger, LedgerError, NamedFile, NewChallenge, OutboxCounts,
-    OutboxEntry, ReplyRecord, ResultDigest, ResultRow, RoundEnd, RoundRow, ScoreDigest, SourceInfo, StoredScore,
-    TextChallenge, TextFile, UtteranceRow, WrittenFiles,
+    OutboxEntry, ReplyFailure, ReplyRecord, ResultDigest, ResultRow, RoundEnd, RoundRow, ScoreDigest, SourceInfo,
+    StoredScore, TextChallenge, TextFile, UtteranceRow, WrittenFiles,
 };
 pub use live::LiveUtterance;
 pub use miners::{MinersError, read_miners};

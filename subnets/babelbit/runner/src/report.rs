@@ -202,7 +202,10 @@ impl UtteranceReport {
             },
             reference: result.reference_texts.get(&row.utterance_index).cloned().unwrap_or_default(),
             transcript: scored.and_then(|score| score.stt_text.clone()),
-            error: row.outcome.as_ref().err().cloned().or_else(|| scored.and_then(|score| score.score_error.clone())),
+            error: match &row.outcome {
+                Ok(_) => scored.and_then(|score| score.score_error.clone()),
+                Err(failure) => Some(failure.to_string()),
+            },
         }
     }
 }

@@ -9,10 +9,14 @@
 //!                                    ledger
 //! ```
 //!
-//! A round is due at the first observed block of a new epoch; the ledger records each contest's last epoch. Due rounds
-//! are queued. The loop retries a failed round within its epoch, with backoff, and never exits because of a failure.
-//! After the current challenge, the loop resumes unfinished earlier challenges, each a limited number of times. Without
-//! an engine token, the loop requests no challenge and contacts no miner.
+//! A round is due at the first observed block of a new epoch; the ledger records each contest's
+//! last epoch, so that neither a restart nor an outage of the engine at the boundary of an epoch
+//! loses a round. Due rounds are queued, and a solo round directly follows its main round: no arena
+//! round is skipped because a main round takes hours, and no solo round because of a short tempo.
+//! The loop retries a failed round within its epoch, with backoff, and never exits because of a
+//! failure. After the current challenge, the loop resumes unfinished earlier challenges, each a
+//! limited number of times. Without an engine token, the loop requests no challenge and contacts no
+//! miner.
 //!
 //! The loop is that of any contest: a [`RoundPlayer`] plays the rounds. [`Rounds::new`] builds the speech contest's.
 

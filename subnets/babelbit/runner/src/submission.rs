@@ -5,6 +5,9 @@
 //! transient failures (network, 5xx, 408, 429) without limit, with backoff. A refused or missing file stays in the
 //! ledger with the reason, and the outbox retries it every hour. After a restart, the outbox repeats interrupted
 //! attempts; this is safe, since submissions to the scoring API are idempotent.
+//!
+//! Each attempt is signed anew: the scoring API rejects old signatures, and an outbox can be days
+//! late. Results are identified by validator and content, not by signature.
 
 mod client;
 mod content;

@@ -7,6 +7,9 @@
 //! - a bucket: the audio of each pending job;
 //! - PostgreSQL: the number of attempts and the result of each job.
 //!
+//! Only transcription is distributed: it is nearly all of the cost. Gates, embeddings, rules and
+//! the ledger stay in the runner, since they need all replies to an utterance.
+//!
 //! # Life of a job
 //!
 //! 1. The runner computes the job's ID, a SHA-256 over the hash of the audio and the recogniser's name and fingerprint.

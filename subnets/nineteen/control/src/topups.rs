@@ -1,4 +1,15 @@
 //! Credits for TAO that buyers transfer to the deposit addresses of their API keys.
+//!
+//! ```text
+//! Store::deposit_address ── a derivative account of the operator's account for each API key
+//! TopUpWatcher ──────────── finalized blocks after the last recorded one, 64 at a time, linked by their parents
+//!   │  events Balances.Transfer to deposit addresses and to the operator's account
+//! Store::record_transfers ─ one transaction: a row for each event, the credits, the last recorded block
+//! tao nineteen collect ──── Utility.as_derivative with the operator's key; reads addresses, writes nothing
+//! ```
+//!
+//! An address of its own for each key needs no memo, which could be forgotten: any wallet and
+//! exchange can pay. The validator needs no key, and one extrinsic collects many addresses.
 
 use std::collections::HashSet;
 use std::pin::pin;

@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn public_view_tells_whether_the_model_reads_images() {
+    fn public_view_marks_vision_models() {
         let mut task = MarketConfig::default().task("chat-llama-3-2-3b").unwrap().clone();
         assert_eq!(serde_json::to_value(task.public()).unwrap().get("image_tokens"), None);
         task.image_tokens = std::num::NonZeroU32::new(700);

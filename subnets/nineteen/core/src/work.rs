@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn embedding_work_is_that_of_the_request() {
+    fn embedding_work_counts_characters_of_input() {
         let work = |payload: serde_json::Value| embedding_work(payload.as_object().unwrap());
         assert_eq!(work(serde_json::json!({"input": ["abcd", "\u{e9}f"]})), 1.5);
         assert_eq!([work(serde_json::json!({"input": "ab"})), work(serde_json::json!({}))], [0.5, 1.0]);

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn call_begins_with_its_name_and_all_that_came_before_it() {
+    fn tool_call_begins_with_name_and_buffered_fragments() {
         let mut items = Items::new(false, "call_");
         let (fragments, [first, second]) = fragments();
         let add = |fragment: &Value| items.add(&chunk(&json!({ "tool_calls": [fragment] })));

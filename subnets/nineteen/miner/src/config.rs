@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn task_name_tells_the_endpoint() {
+    fn task_name_selects_endpoint() {
         let defaults = MarketConfig::default();
         for (name, endpoint) in [
             ("avatar", Some(Endpoint::Avatar)),

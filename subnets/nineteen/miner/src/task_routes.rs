@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn validator_tells_the_routes_that_names_do_not() {
+    fn announced_routes_complement_task_names() {
         let served: Vec<Served> =
             ["portrait", "avatar", "dreamshaper-inpaint"].map(|task| task.parse().unwrap()).to_vec();
         let routes = TaskRoutes::new(&served);

@@ -13,6 +13,11 @@
 //! from the worker names the worker's inbox as its reply subject. If the entry no longer exists, because the buyer
 //! disconnected or the process exited, NATS reports "no responders" to that inbox, and the worker cancels the miner's
 //! work. Frames are numbered: a lost message interrupts the answer instead of corrupting it.
+//!
+//! The job alone goes through JetStream, because workers then take only as many as they have
+//! capacity for, and dead workers are detected; it stores no large or private data. Entry processes
+//! and workers read a period's tasks from the database: copies of the task file could differ
+//! between machines, and with them the prices.
 
 mod frame;
 mod remote;

@@ -12,7 +12,7 @@
 //! process is released later: an answer whose delivery is unknown is not charged.
 //!
 //! Each transaction locks the API key before it reads or changes a balance, so that transactions on one key run one
-//! after the other.
+//! after the other. Transfers have random IDs: with a counter, each would wait for all others.
 
 #![deny(clippy::arithmetic_side_effects)]
 

@@ -1,10 +1,13 @@
 //! Credits for TAO that buyers transfer to the deposit addresses of their API keys.
 //!
-//! A deposit address is a derivative account of the operator's account ([`AccountId::derivative`]): it belongs to one
-//! key, so that a transfer needs no memo, and the operator collects its TAO with the key of that account. The
-//! validator's process reads the transfers of finalized blocks, and records those of consecutive blocks together with
-//! the last of these blocks, in one transaction ([`Store::record_transfers`]). A killed process continues after that
-//! block; of two processes that read the same blocks, only one records them.
+//! A deposit address is a derivative account of the operator's account ([`AccountId::derivative`]):
+//! it belongs to one key, so that a transfer needs no memo, and the operator collects its TAO with
+//! the key of that account. The validator's process reads the transfers of finalized blocks, and
+//! records those of consecutive blocks together with the last of these blocks, in one transaction
+//! ([`Store::record_transfers`]). A killed process continues after that block; of two processes
+//! that read the same blocks, only one records them. They are recorded only if their parent is the
+//! last recorded block. A finalized block that disappears therefore stops all credits: reversing
+//! them could take credits from buyers because of one wrong node.
 
 #![deny(clippy::arithmetic_side_effects)]
 

@@ -36,14 +36,14 @@ pub enum AskError {
 }
 
 /// The reply of a miner.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct MinerAnswer {
     /// Uid of the miner.
     pub uid: Uid,
     /// Hotkey of the miner.
     pub hotkey: Hotkey,
     /// The completion, or why there is none.
-    pub completion: Result<String, String>,
+    pub completion: Result<String, ReplyError>,
     /// Time until the reply.
     pub took: Duration,
     /// What the completion is worth, and why.
@@ -139,7 +139,7 @@ pub async fn rewarded(
 
 fn answer(reply: Reply<Prompting>, reward: Reward) -> MinerAnswer {
     let Reply { uid, hotkey, response, took } = reply;
-    let completion = response.map(|response| response.completion).map_err(|error| error.to_string());
+    let completion = response.map(|response| response.completion);
     MinerAnswer { uid, hotkey, completion, took, reward }
 }
 
@@ -204,14 +204,14 @@ mod tests {
         let conversation = vec![Message::new("user", QUESTION)];
         let judge = Arc::new(Judge::new(Arc::new(HashedWords), None));
         let answers = ask(&client, &miners, conversation, limits, judge).await.unwrap();
-        assert_eq!(answers[0].completion.as_deref(), Ok(SENTENCE), "{answers:?}");
+        assert_eq!(answers[0].completion.as_deref().ok(), Some(SENTENCE), "{answers:?}");
         let totals: Vec<f64> = answers.iter().map(|answer| answer.reward.total).collect();
         assert!(totals.is_sorted_by(|one, other| one >= other), "{totals:?}");
         for (uid, (_, expected)) in (0..).map(Uid).zip(responses()) {
             let answer = answers.iter().find(|answer| answer.uid == uid).unwrap();
             match (&answer.completion, expected) {
                 (Ok(completion), Ok(start)) => assert!(completion.starts_with(start), "{uid}: {completion}"),
-                (Err(error), Err(text)) => assert!(error.contains(text), "{uid}: {error}"),
+                (Err(error), Err(text)) => assert!(error.to_string().contains(text), "{uid}: {error}"),
                 _ => panic!("{uid}: {:?}, expected {expected:?}", answer.completion),
             }
             let is_worth_something = [Uid(0), Uid(1), Uid(3)].contains(&uid);
@@ -245,10 +245,10 @@ mod tests {
             let answer = rewarded(reply, conversation.clone(), limits, &judge).await.unwrap();
             match expected {
                 Ok(text) => {
-                    assert_eq!((answer.completion.as_deref(), taken.as_str()), (Ok(text), text));
+                    assert_eq!((answer.completion.as_deref().ok(), taken.as_str()), (Some(text), text));
                     assert!(answer.reward.total > 0.5, "{:?}", answer.reward);
                 }
-                Err(text) => assert!(answer.completion.unwrap_err().contains(text)),
+                Err(text) => assert!(answer.completion.unwrap_err().to_string().contains(text)),
             }
         }
     }

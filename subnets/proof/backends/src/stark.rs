@@ -11,6 +11,28 @@
 //! of polynomials, which is checked at a random point that is drawn after the prover committed to operands and results.
 //!
 //! No value wraps around the field: the backend rejects a circuit whose sums could reach half of it.
+//!
+//! # Products of polynomials
+//!
+//! A product of an m×k by a k×n matrix has m·k·n multiply-adds, but m·k + k·n + m·n operands and
+//! results. A convolution with padding, strides and groups is a product of polynomials: the cells
+//! of a channel are the coefficients of one, row by row, with so many zeros between rows that
+//! windows do not reach into the next row. A stride of s makes s² channels of one. Elements that no
+//! window covers read as zero, and outputs that the convolution does not have are free. The prover
+//! commits to all coefficients, draws x and y, and evaluates every polynomial once, by Horner's
+//! rule, 16 coefficients in a row: inputs and outputs at x, kernels at x and, across output
+//! channels, y. Kernels are fixed columns. In a product of two computed matrices, the columns of
+//! the first one are the inputs, and the rows of the second one their kernels. The balance of each
+//! product must be zero: a false one of degree d in x and y passes for at most the share d / |F| of
+//! all points (Schwartz–Zippel). d is at most 2^22, and the field has almost 2^124 elements, which
+//! the analysis rounds down to 2^123: 101 bits.
+//!
+//! A residual network of 9.7 million multiply-adds is proven in 0.47 s with 125 MB (392 kB,
+//! verified in 4.7 ms); with a column for each multiply-add, it took 2.95 s and 757 MB. Sum-check
+//! would commit to the activations only, and reduce a product to one evaluation of each operand in
+//! log(k) rounds. `p3-sumcheck` and `p3-whir` are release candidates of 0.9, which do not fit the
+//! other crates at 0.8, and all lookups would have to be proven again over multilinear polynomials.
+//! It pays where products dominate, as in language models; in convolutional networks, lookups do.
 
 mod air;
 mod config;

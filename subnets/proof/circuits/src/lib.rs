@@ -32,6 +32,11 @@
 //! # }
 //! ```
 //!
+//! The proofs of slices are not combined into one by recursion: `p3-recursion` 0.1, the only
+//! version on crates.io, is a placeholder, and its repository verifies proofs of Plonky3 0.6 with
+//! Poseidon, where ours are of 0.8 with BLAKE3. [`verify_all`] verifies many proofs with one call
+//! instead.
+//!
 //! Every file has a maximum size, and the files of a circuit are checked against the metadata's hashes before they are
 //! parsed. A circuit is only opened if its metadata describes its network and its verification key follows from it, as far
 //! as the backend can compare them. A new directory appears complete or not at all. A valid bundle proves outputs of the

@@ -1,4 +1,8 @@
 //! Contracts that verify proofs of `groth16`: compiled by solc, deployed and called in an Ethereum Virtual Machine.
+//!
+//! solc is a peer, from npm: no crate of it builds from source in reasonable time. Without its
+//! default features, revm has no C library, and it uses the versions of arkworks that the backends
+//! use.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::path::Path;

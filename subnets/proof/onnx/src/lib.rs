@@ -19,6 +19,9 @@
 //! # }
 //! ```
 //!
+//! Softmax, norms, reductions and the like are composed of moves, tables, sums, products and
+//! maxima, so that the backends and the analysis of their security know no further constraints.
+//!
 //! Pure: no clock, no I/O, no randomness.
 //!
 //! Uses `taonet-proof-core`. Used by `taonet-proof-backends`, `taonet-proof-circuits` and `taonet-proof-lm`, and by the

@@ -64,7 +64,7 @@ pub(crate) async fn download(
     if digest(path).await.map_err(StoreError::file(path))? == Some(expected) {
         return Ok(());
     }
-    std::fs::remove_file(path).map_err(StoreError::file(path))?;
+    tokio::fs::remove_file(path).await.map_err(StoreError::file(path))?;
     Err(StoreError::Checksum { place: place.to_owned(), expected })
 }
 

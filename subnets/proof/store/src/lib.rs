@@ -46,11 +46,13 @@
 //! Uses `taonet-proof-circuits` (circuit directories), `taonet-proof-core`, `taonet-http` and `taonet-objects`
 //! (downloads). Used by `tao proof miner`, `tao proof validator` and `tao proof catalogue`.
 
+mod cache;
 mod download;
 mod listing;
 mod source;
 mod store;
 
+pub use cache::is_fetched;
 pub use listing::{Listed, Listing, ListingError};
 pub use source::{Source, SourceError};
-pub use store::{CircuitStore, StoreError, StoreSettings, is_fetched};
+pub use store::{CircuitStore, StoreError, StoreSettings};

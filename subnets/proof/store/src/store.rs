@@ -1,16 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use taonet_proof_circuits::{CircuitDirectory, CircuitError};
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::{self, CircuitMetadata, MetadataError};
-use taonet_proof_core::slices::{FILE as SLICED, SliceError, SlicedModel};
+use taonet_proof_core::slices::{SliceError, SlicedModel};
 use thiserror::Error;
+use tokio::task::spawn_blocking;
 
+use crate::cache::{Cache, present};
 use crate::download::{digest, download};
 use crate::listing::Listed;
 use crate::{Listing, Source, SourceError};
@@ -19,9 +19,6 @@ use crate::{Listing, Source, SourceError};
 const MAX_METADATA: u64 = 1 << 20;
 /// Maximum size of any other file, in bytes.
 const MAX_FILE: u64 = 4 << 30;
-
-/// Prefix of the directories of circuits in the cache, before the identity.
-const CIRCUIT_PREFIX: &str = "model_";
 
 /// Settings of a [`CircuitStore`].
 #[derive(Clone, Debug)]
@@ -113,11 +110,10 @@ impl StoreError {
 /// A local cache of circuits. See the [crate](crate).
 #[derive(Debug)]
 pub struct CircuitStore {
-    settings: StoreSettings,
+    sources: Vec<Source>,
+    cache: Arc<Cache>,
     /// Locks that limit each circuit to one download at a time.
     downloads: Mutex<BTreeMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
-    /// Circuits that this process uses, which are never evicted.
-    used: Mutex<BTreeSet<Digest>>,
 }
 
 impl CircuitStore {
@@ -126,9 +122,19 @@ impl CircuitStore {
     /// # Errors
     /// When the directory cannot be created.
     pub fn open(settings: StoreSettings) -> Result<Self, StoreError> {
-        let path = settings.directory.clone();
-        fs::create_dir_all(&path).map_err(|source| StoreError::File { path, source })?;
-        Ok(Self { settings, downloads: Mutex::default(), used: Mutex::default() })
+        let StoreSettings { directory, sources, limit, pinned } = settings;
+        let cache = Arc::new(Cache::open(directory, limit, pinned)?);
+        Ok(Self { sources, cache, downloads: Mutex::default() })
+    }
+
+    /// Runs work on the files of the cache on a thread for blocking work.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Cache) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let cache = Arc::clone(&self.cache);
+        let done = spawn_blocking(move || work(&cache)).await;
+        done.map_err(|stopped| StoreError::file(self.cache.directory())(stopped.into()))?
     }
 
     /// Reads the circuits and sliced models of all catalogues. Unreadable catalogues are skipped.
@@ -147,7 +153,7 @@ impl CircuitStore {
     /// Reads the documents of all catalogues.
     async fn documents(&self) -> Documents<'_> {
         let mut documents = Documents { listings: Vec::new(), failure: None };
-        for source in &self.settings.sources {
+        for source in &self.sources {
             match source.listing().await {
                 Ok(listing) => documents.listings.push((source, listing)),
                 Err(error) => {
@@ -176,15 +182,15 @@ impl CircuitStore {
             let id = model.id()?;
             if wanted.contains(&id)
                 && models.insert(id)
-                && let Err(error) = self.fetch_model(&id, model, &documents).await
+                && let Err(error) = self.fetch_model(id, model, &documents).await
             {
                 failure.get_or_insert(error);
             }
         }
         let circuits = wanted.difference(&models);
-        let (pinned, others): (Vec<_>, Vec<_>) = circuits.partition(|id| self.settings.pinned.contains(id));
+        let (pinned, others): (Vec<_>, Vec<_>) = circuits.partition(|id| self.cache.is_pinned(id));
         for id in pinned.into_iter().chain(others) {
-            if let Err(error) = self.fetch_from(id, Some(&documents)).await {
+            if let Err(error) = self.fetch_from(*id, Some(&documents)).await {
                 failure.get_or_insert(error);
             }
         }
@@ -192,11 +198,12 @@ impl CircuitStore {
     }
 
     /// Fetches the slices of a model, then writes its description to the cache.
-    async fn fetch_model(&self, id: &Digest, model: &SlicedModel, documents: &Documents<'_>) -> Result<(), StoreError> {
+    async fn fetch_model(&self, id: Digest, model: &SlicedModel, documents: &Documents<'_>) -> Result<(), StoreError> {
         for slice in &model.slices {
-            self.fetch_from(slice, Some(documents)).await?;
+            self.fetch_from(*slice, Some(documents)).await?;
         }
-        self.keep_model(id, model)
+        let text = model.to_json()?;
+        self.on_disk(move |cache| cache.keep_model(id, &text)).await
     }
 
     /// Returns the directory of a circuit, downloading it if it is not in the cache or a file there is corrupt. The
@@ -205,48 +212,42 @@ impl CircuitStore {
     /// # Errors
     /// When no catalogue lists the circuit, a file does not match its digest, or the cache is full.
     pub async fn fetch(&self, id: &Digest) -> Result<PathBuf, StoreError> {
-        self.fetch_from(id, None).await
+        self.fetch_from(*id, None).await
     }
 
     /// Fetches a circuit like [`Self::fetch`]. Without `documents`, the catalogues are read if they are needed.
-    async fn fetch_from(&self, id: &Digest, documents: Option<&Documents<'_>>) -> Result<PathBuf, StoreError> {
-        let lock = Arc::clone(locked(&self.downloads).entry(*id).or_default());
+    async fn fetch_from(&self, id: Digest, documents: Option<&Documents<'_>>) -> Result<PathBuf, StoreError> {
+        let lock = Arc::clone(self.downloads.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default());
         let _alone = lock.lock().await;
-        let path = self.settings.directory.join(format!("{CIRCUIT_PREFIX}{id}"));
         // From now on, no other download evicts it.
-        let is_checked = !locked(&self.used).insert(*id) && path.join(metadata::FILE).is_file();
-        if !is_checked && let Err(error) = self.ensure(id, &path, documents).await {
-            locked(&self.used).remove(id);
+        let is_checked = !self.cache.reserve(id) && self.on_disk(move |cache| Ok(cache.has_metadata(id))).await?;
+        if !is_checked && let Err(error) = self.ensure(id, documents).await {
+            self.cache.release(id);
             return Err(error);
         }
-        touch(&path.join(metadata::FILE))?;
-        self.make_room()?;
-        Ok(path)
+        self.on_disk(move |cache| cache.mark_used(id)).await?;
+        Ok(self.cache.circuit(id))
     }
 
     /// Downloads a circuit unless all of its files are in the cache.
-    async fn ensure(&self, id: &Digest, path: &Path, documents: Option<&Documents<'_>>) -> Result<(), StoreError> {
-        if is_intact(path, id).await? {
+    async fn ensure(&self, id: Digest, documents: Option<&Documents<'_>>) -> Result<(), StoreError> {
+        if is_intact(&self.cache.circuit(id), id).await? {
             return Ok(());
         }
         match documents {
-            Some(documents) => self.download(id, path, documents).await,
-            None => self.download(id, path, &self.documents().await.readable()?).await,
+            Some(documents) => self.download(id, documents).await,
+            None => self.download(id, &self.documents().await.readable()?).await,
         }
     }
 
-    async fn download(&self, id: &Digest, path: &Path, documents: &Documents<'_>) -> Result<(), StoreError> {
-        let partial = self.settings.directory.join(format!(".partial-{id}"));
-        fs::create_dir_all(&partial).map_err(StoreError::file(&partial))?;
-        let mut failure = StoreError::Unknown(*id);
+    async fn download(&self, id: Digest, documents: &Documents<'_>) -> Result<(), StoreError> {
+        let partial = self.cache.partial(id);
+        tokio::fs::create_dir_all(&partial).await.map_err(StoreError::file(&partial))?;
+        let mut failure = StoreError::Unknown(id);
         for (source, listing) in &documents.listings {
-            let Some(listed) = listing.get(id) else { continue };
+            let Some(listed) = listing.get(&id) else { continue };
             match self.download_from(source, listed, &partial).await {
-                Ok(()) => {
-                    self.remove(id, path)?;
-                    fs::rename(&partial, path).map_err(StoreError::file(path))?;
-                    return Ok(());
-                }
+                Ok(()) => return self.on_disk(move |cache| cache.admit(id)).await,
                 Err(error) => {
                     tracing::warn!(circuit = %id, %error, "download failed");
                     failure = error;
@@ -256,25 +257,12 @@ impl CircuitStore {
         Err(failure)
     }
 
-    /// Removes a circuit if it is in the cache. It is renamed first, so that a kill never leaves an incomplete circuit
-    /// there.
-    fn remove(&self, id: &Digest, path: &Path) -> Result<(), StoreError> {
-        let trash = self.settings.directory.join(format!(".removed-{id}"));
-        // Left over from a killed process.
-        present(fs::remove_dir_all(&trash)).map_err(StoreError::file(path))?;
-        if present(fs::rename(path, &trash)).map_err(StoreError::file(path))? {
-            fs::remove_dir_all(&trash).map_err(StoreError::file(path))
-        } else {
-            Ok(())
-        }
-    }
-
     async fn download_from(&self, source: &Source, listed: &Listed, partial: &Path) -> Result<(), StoreError> {
         let path = partial.join(metadata::FILE);
         // Metadata is small and has no digest to verify a partial download against, so it is never resumed.
-        present(fs::remove_file(&path)).map_err(StoreError::file(&path))?;
+        present(tokio::fs::remove_file(&path).await).map_err(StoreError::file(&path))?;
         download(source, &listed.place(metadata::FILE), &path, None, MAX_METADATA).await?;
-        let metadata = CircuitMetadata::from_json(&fs::read(&path).map_err(StoreError::file(&path))?)?;
+        let metadata = CircuitMetadata::from_json(&tokio::fs::read(&path).await.map_err(StoreError::file(&path))?)?;
         let actual = metadata.id()?;
         if actual != listed.id {
             return Err(StoreError::OtherCircuit { expected: listed.id, actual });
@@ -282,95 +270,21 @@ impl CircuitStore {
         for (name, digest) in &metadata.files {
             download(source, &listed.place(name), &partial.join(name), Some(*digest), MAX_FILE).await?;
         }
-        // Rejects an invalid network, and the key of another network, before the circuit enters the cache. The files are
-        // complete, so nothing could be resumed.
-        if let Err(error) = CircuitDirectory::open(partial) {
-            present(fs::remove_dir_all(partial)).map_err(StoreError::file(&path))?;
-            return Err(error.into());
-        }
-        Ok(())
+        // Rejects an invalid network, and the key of another network, before the circuit enters the
+        // cache.
+        let directory = partial.to_owned();
+        self.on_disk(move |_| check(&directory)).await
     }
+}
 
-    /// Writes a sliced model's description to the cache.
-    fn keep_model(&self, id: &Digest, model: &SlicedModel) -> Result<(), StoreError> {
-        // The name sorts after those of circuits, so that the slices are known before the description is read.
-        let path = self.settings.directory.join(format!("sliced_{id}"));
-        let draft = self.settings.directory.join(format!(".sliced-{id}"));
-        let text = model.to_json()?;
-        if fs::read(path.join(SLICED)).is_ok_and(|cached| cached == text) {
-            return Ok(());
-        }
-        fs::create_dir_all(&draft).map_err(StoreError::file(&path))?;
-        fs::write(draft.join(SLICED), text).map_err(StoreError::file(&path))?;
-        present(fs::remove_dir_all(&path)).map_err(StoreError::file(&path))?;
-        fs::rename(&draft, &path).map_err(StoreError::file(&path))
+/// Checks the complete download of a circuit, and removes one that is invalid: nothing of it could
+/// be resumed.
+fn check(directory: &Path) -> Result<(), StoreError> {
+    if let Err(error) = CircuitDirectory::open(directory) {
+        present(std::fs::remove_dir_all(directory)).map_err(StoreError::file(directory))?;
+        return Err(error.into());
     }
-
-    /// Evicts the least recently used circuits until the cache is within its limit.
-    fn make_room(&self) -> Result<(), StoreError> {
-        let mut circuits = self.cached()?;
-        let mut size: u64 = circuits.iter().map(|circuit| circuit.bytes).sum();
-        circuits.sort_by_key(|circuit| circuit.last_used);
-        let used = locked(&self.used).clone();
-        for circuit in circuits {
-            if size <= self.settings.limit {
-                return Ok(());
-            }
-            if used.contains(&circuit.id) || self.settings.pinned.contains(&circuit.id) {
-                continue;
-            }
-            tracing::info!(circuit = %circuit.id, bytes = circuit.bytes, "circuit evicted from the full cache");
-            self.remove_models_with(&circuit.id)?;
-            self.remove(&circuit.id, &circuit.path)?;
-            size -= circuit.bytes;
-        }
-        if size <= self.settings.limit {
-            Ok(())
-        } else {
-            Err(StoreError::Full { used: size, limit: self.settings.limit })
-        }
-    }
-
-    /// Removes the sliced models with this slice, because a model without all its slices would make the cache
-    /// unreadable.
-    fn remove_models_with(&self, slice: &Digest) -> Result<(), StoreError> {
-        for path in self.entries("sliced_")? {
-            let description = path.join(SLICED);
-            let text = fs::read(&description).map_err(|source| StoreError::File { path: description, source })?;
-            if SlicedModel::from_json(&text)?.slices.contains(slice) {
-                fs::remove_dir_all(&path).map_err(|source| StoreError::File { path, source })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn cached(&self) -> Result<Vec<Cached>, StoreError> {
-        let mut circuits = Vec::new();
-        for path in self.entries(CIRCUIT_PREFIX)? {
-            let Some(id) = fetched_id(&path) else { continue };
-            let mut bytes = 0;
-            for file in fs::read_dir(&path).map_err(StoreError::file(&path))? {
-                bytes += file.and_then(|file| file.metadata()).map_err(StoreError::file(&path))?.len();
-            }
-            let metadata = fs::metadata(path.join(metadata::FILE)).and_then(|metadata| metadata.modified());
-            let last_used = metadata.map_err(StoreError::file(&path))?;
-            circuits.push(Cached { id, path, bytes, last_used });
-        }
-        Ok(circuits)
-    }
-
-    /// Lists the cache entries whose names begin with `prefix`.
-    fn entries(&self, prefix: &str) -> Result<Vec<PathBuf>, StoreError> {
-        let directory = &self.settings.directory;
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(directory).map_err(StoreError::file(directory))? {
-            let entry = entry.map_err(StoreError::file(directory))?;
-            if entry.file_name().to_string_lossy().starts_with(prefix) {
-                paths.push(entry.path());
-            }
-        }
-        Ok(paths)
-    }
+    Ok(())
 }
 
 /// Documents of the catalogues.
@@ -391,25 +305,15 @@ impl Documents<'_> {
     }
 }
 
-/// Returns whether the directory of a circuit is that of a circuit which a store fetched from a catalogue.
-pub fn is_fetched(path: &Path) -> bool {
-    fetched_id(path).is_some()
-}
-
-/// Returns the identity in the name of a fetched circuit's directory.
-fn fetched_id(path: &Path) -> Option<Digest> {
-    path.file_name()?.to_str()?.strip_prefix(CIRCUIT_PREFIX)?.parse().ok()
-}
-
 /// Returns whether a circuit is in the cache, and all of its files match their digests.
-async fn is_intact(path: &Path, id: &Digest) -> Result<bool, StoreError> {
+async fn is_intact(path: &Path, id: Digest) -> Result<bool, StoreError> {
     let metadata_path = path.join(metadata::FILE);
-    let text = match fs::read(&metadata_path) {
+    let text = match tokio::fs::read(&metadata_path).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         text => text.map_err(StoreError::file(&metadata_path))?,
     };
     let metadata = CircuitMetadata::from_json(&text).ok();
-    let Some(metadata) = metadata.filter(|metadata| metadata.id().is_ok_and(|actual| actual == *id)) else {
+    let Some(metadata) = metadata.filter(|metadata| metadata.id().is_ok_and(|actual| actual == id)) else {
         tracing::warn!(circuit = %id, "the cached metadata is corrupt: downloading the circuit again");
         return Ok(false);
     };
@@ -421,33 +325,6 @@ async fn is_intact(path: &Path, id: &Digest) -> Result<bool, StoreError> {
         }
     }
     Ok(true)
-}
-
-/// Returns whether the file or directory of an operation exists.
-fn present(result: io::Result<()>) -> io::Result<bool> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-struct Cached {
-    id: Digest,
-    path: PathBuf,
-    bytes: u64,
-    last_used: SystemTime,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Sets the modification time of a circuit's metadata to now, which marks the circuit as used.
-fn touch(path: &Path) -> Result<(), StoreError> {
-    let file = fs::OpenOptions::new().write(true).open(path);
-    let touched = file.and_then(|file| file.set_modified(SystemTime::now()));
-    touched.map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use taonet_proof_core::scoring::{Event, Scoreboard};
 use taonet_service::{Access, WriteError, atomic_write, lock_file};
 use thiserror::Error;
+use tokio::task::spawn_blocking;
 
 /// Version of the snapshot format.
 const VERSION: u32 = 1;
@@ -100,24 +101,13 @@ impl Book {
     /// # Errors
     /// When another process has the book open, or a file cannot be read, is corrupt or cannot be written.
     pub async fn open(directory: &Path) -> Result<Self, BookError> {
-        std::fs::create_dir_all(directory).map_err(BookError::file(directory))?;
+        tokio::fs::create_dir_all(directory).await.map_err(BookError::file(directory))?;
         let lock = directory.join("scores.lock");
         let lock = lock_file(&lock).await.map_err(BookError::file(&lock))?;
         let lock = lock.ok_or_else(|| BookError::Locked(directory.to_owned()))?;
-        let path = directory.join("scores.json");
-        let Snapshot { number: covered, mut board, .. } = read_snapshot(&path)?;
-        let path = directory.join("scores.journal");
-        let mut journal =
-            OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(BookError::file(&path))?;
-        let mut text = String::new();
-        journal.seek(SeekFrom::Start(0)).map_err(BookError::file(&path))?;
-        journal.read_to_string(&mut text).map_err(BookError::file(&path))?;
-        let number = replay(&mut board, covered, &text).map_err(|reason| BookError::Damaged { path, reason })?;
-        let mut inner = Inner { directory: directory.to_owned(), board, number, covered, journal };
-        if !text.is_empty() {
-            // The checkpoint also drops a truncated last line.
-            inner.checkpoint()?;
-        }
+        let owned = directory.to_owned();
+        let inner = spawn_blocking(move || Inner::open(owned)).await;
+        let inner = inner.map_err(|stopped| BookError::file(directory)(stopped.into()))??;
         Ok(Self { inner: Mutex::new(inner), _lock: lock })
     }
 
@@ -177,6 +167,24 @@ impl StoredScores {
 }
 
 impl Inner {
+    /// Reads the snapshot, and replays the journal. Blocks on disk I/O.
+    fn open(directory: PathBuf) -> Result<Self, BookError> {
+        let Snapshot { number: covered, mut board, .. } = read_snapshot(&directory.join("scores.json"))?;
+        let path = directory.join("scores.journal");
+        let mut journal =
+            OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(BookError::file(&path))?;
+        let mut text = String::new();
+        journal.seek(SeekFrom::Start(0)).map_err(BookError::file(&path))?;
+        journal.read_to_string(&mut text).map_err(BookError::file(&path))?;
+        let number = replay(&mut board, covered, &text).map_err(|reason| BookError::Damaged { path, reason })?;
+        let mut inner = Self { directory, board, number, covered, journal };
+        if !text.is_empty() {
+            // The checkpoint also drops a truncated last line.
+            inner.checkpoint()?;
+        }
+        Ok(inner)
+    }
+
     fn record(&mut self, event: Event) -> Result<(), BookError> {
         let path = self.directory.join("scores.journal");
         let entry = Entry { number: self.number + 1, event };

@@ -288,7 +288,7 @@ mod tests {
 
     /// Columns: value of MINER_MODEL_ID · whether it is on the hub
     #[test]
-    fn a_configured_name_that_is_no_path_is_on_the_hub() {
+    fn configured_name_without_path_is_hub_model() {
         let folder = tempfile::tempdir().unwrap();
         let existing = folder.path().to_str().unwrap().to_owned();
         for (text, is_on_hub) in [

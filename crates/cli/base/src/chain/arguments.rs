@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_become_what_the_chain_takes() {
+    fn argument_texts_become_json_values() {
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
         for (text, value) in [
             ("20", json!(20)),

@@ -46,7 +46,7 @@ fn two_accounts_are_those_of_ethereum_addresses() {
 }
 
 #[test]
-fn the_block_time_and_the_epochs_of_a_block_are_the_clocks() {
+fn block_time_and_epoch_limit_follow_clock() {
     for (millis, slot, epochs) in [(None, 250, 32), (Some(250), 250, 32), (Some(50), 50, 32), (Some(12_000), 12_000, 2)]
     {
         let mut state = genesis(&[]).unwrap();

@@ -221,8 +221,3 @@ pub(crate) fn equal_types() -> Option<std::collections::BTreeMap<u32, u32>> {
     rows(&items::of(metadata), &items::of(recorded), &mut pairs);
     Some(pairs.equal())
 }
-
-/// Counts the items of a place and kind with this status.
-pub(crate) fn count(rows: &[Row], place: &str, kind: Kind, status: fn(&Status) -> bool) -> usize {
-    rows.iter().filter(|row| row.item.place == place && row.item.kind == kind && status(&row.status)).count()
-}

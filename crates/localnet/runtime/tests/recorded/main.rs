@@ -25,6 +25,7 @@ mod items;
 mod notation;
 mod structure;
 mod texts;
+mod tiers;
 mod values;
 mod vectors;
 mod version;

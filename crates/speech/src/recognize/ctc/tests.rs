@@ -78,7 +78,7 @@ fn held_out_recordings_have_the_expected_texts() {
 }
 
 #[test]
-fn words_are_timed_where_they_are_said() {
+fn words_are_timed_where_they_are_spoken() {
     let (mut total, mut count) = (0.0, 0);
     for item in vectors() {
         let heard = recognizer().recognize(&sound(&item.file)).unwrap().transcript;

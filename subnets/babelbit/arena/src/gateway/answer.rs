@@ -59,9 +59,9 @@ pub(super) enum ApiError {
     #[error("the miner refused: {status} {text}")]
     MinerRefused { status: u16, text: String },
     #[error("the miner's response is not a JSON object, or too large")]
-    MinerAnswer,
+    InvalidMinerResponse,
     #[error("cannot store the submission")]
-    NotKept,
+    StorageFailed,
 }
 
 impl ApiError {
@@ -94,8 +94,8 @@ impl ApiError {
             Self::Silent(_) => (StatusCode::GATEWAY_TIMEOUT, "upstream_unavailable"),
             Self::MinerBusy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "upstream_unavailable"),
             Self::MinerRefused { .. } => (StatusCode::BAD_GATEWAY, "miner_refused"),
-            Self::MinerAnswer => (StatusCode::BAD_GATEWAY, "miner_answer"),
-            Self::NotKept => (StatusCode::INTERNAL_SERVER_ERROR, "not_kept"),
+            Self::InvalidMinerResponse => (StatusCode::BAD_GATEWAY, "invalid_miner_response"),
+            Self::StorageFailed => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
         }
     }
 }

@@ -105,12 +105,12 @@ pub(super) struct Entries {
 
 impl Entries {
     pub(super) async fn open(directory: &Path) -> Result<Self, EntriesError> {
-        std::fs::create_dir_all(directory).map_err(EntriesError::io(directory))?;
+        tokio::fs::create_dir_all(directory).await.map_err(EntriesError::io(directory))?;
         let path = directory.join(LOCK);
         let lock = lock_file(&path).await.map_err(EntriesError::io(&path))?;
         let lock = lock.ok_or_else(|| EntriesError::Locked(directory.to_owned()))?;
         let path = directory.join(FILE);
-        let saved = match std::fs::read(&path) {
+        let saved = match tokio::fs::read(&path).await {
             Ok(bytes) => serde_json::from_slice::<Saved>(&bytes)
                 .map_err(|source| EntriesError::Damaged { path: path.clone(), source })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Saved { version: VERSION, ..Saved::default() },

@@ -96,7 +96,7 @@ fn failed(error: CallError, limit: Duration) -> ApiError {
     match error {
         CallError::Status { status, text } => ApiError::of_miner(status.as_u16(), &text),
         CallError::Timeout { .. } => ApiError::Silent(limit),
-        CallError::TooLarge { .. } => ApiError::MinerAnswer,
+        CallError::TooLarge { .. } => ApiError::InvalidMinerResponse,
         error => {
             tracing::debug!(%error, "cannot reach a miner");
             ApiError::Unreached
@@ -106,10 +106,10 @@ fn failed(error: CallError, limit: Duration) -> ApiError {
 
 /// Wraps the miner's response in `{"output": …}`, with its bytes unchanged.
 fn enveloped(answer: &[u8]) -> Result<Response, ApiError> {
-    let object: &RawValue = serde_json::from_slice(answer).map_err(|_| ApiError::MinerAnswer)?;
+    let object: &RawValue = serde_json::from_slice(answer).map_err(|_| ApiError::InvalidMinerResponse)?;
     let object = object.get();
     if !object.starts_with('{') {
-        return Err(ApiError::MinerAnswer);
+        return Err(ApiError::InvalidMinerResponse);
     }
     let body = Body::from(format!("{{\"output\":{object}}}"));
     Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())

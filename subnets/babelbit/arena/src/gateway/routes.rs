@@ -202,7 +202,7 @@ async fn submit(
     let now = state.now();
     state.entries.submit(hotkey, &submission, now).await.map_err(|error| {
         tracing::error!(%error, "cannot store a submission");
-        ApiError::NotKept
+        ApiError::StorageFailed
     })?;
     let listed = state.listed().await?.iter().any(|listed| listed.hotkey == hotkey);
     let wins = state.entries.record(&hotkey, now, state.config.window).await.wins;

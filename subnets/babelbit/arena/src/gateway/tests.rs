@@ -181,9 +181,9 @@ async fn miner_failure_and_refusal_have_different_status_codes() {
         (ResponseTemplate::new(404).set_body_string("unknown session"), 502, "miner_refused"),
         (ResponseTemplate::new(500).set_body_string("boom"), 502, "miner_refused"),
         (ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"), 502, "miner_refused"),
-        (ResponseTemplate::new(200).set_body_string("<html>"), 502, "miner_answer"),
-        (ResponseTemplate::new(200).set_body_json(json!([])), 502, "miner_answer"),
-        (ResponseTemplate::new(200).set_body_string("x".repeat(2_000)), 502, "miner_answer"),
+        (ResponseTemplate::new(200).set_body_string("<html>"), 502, "invalid_miner_response"),
+        (ResponseTemplate::new(200).set_body_json(json!([])), 502, "invalid_miner_response"),
+        (ResponseTemplate::new(200).set_body_string("x".repeat(2_000)), 502, "invalid_miner_response"),
         (ResponseTemplate::new(200).set_delay(Duration::from_mins(1)), 504, "upstream_unavailable"),
     ] {
         let server = MockServer::start().await;

@@ -10,7 +10,8 @@ use super::FORMAT;
 use crate::audit::Record;
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::{
-    ChallengeRow, ChallengeState, ReplyRecord, ResultRow, SourceInfo, StoredScore, UtteranceRow, WallClock,
+    ChallengeRow, ChallengeState, ReplyFailure, ReplyRecord, ResultRow, SourceInfo, StoredScore, UtteranceRow,
+    WallClock,
 };
 use taonet_babelbit_scorer::{AudioHash, ScoringConditions};
 
@@ -274,7 +275,7 @@ impl From<ResultRow> for ReplyEvidence {
         let ReplyRecord { session_id, frames_in, timeline, wall, frames, wav_bytes } = row.reply;
         let (audio_sha256, error) = match row.outcome {
             Ok(hash) => (Some(hash), None),
-            Err(error) => (None, Some(error)),
+            Err(ReplyFailure(error)) => (None, Some(error)),
         };
         Self {
             miner_uid: row.miner.uid,
@@ -300,7 +301,7 @@ impl From<ReplyEvidence> for ResultRow {
             miner: MinerKey { uid: reply.miner_uid, hotkey: reply.miner_hotkey },
             utterance_index: reply.utterance_index,
             reply: ReplyRecord { session_id, frames_in, timeline, wall, frames, wav_bytes },
-            outcome: reply.audio_sha256.ok_or(reply.error.unwrap_or_default()),
+            outcome: reply.audio_sha256.ok_or(ReplyFailure(reply.error.unwrap_or_default())),
             score: reply.score,
         }
     }

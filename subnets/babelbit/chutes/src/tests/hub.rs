@@ -134,7 +134,7 @@ fn models_that_cannot_be_uploaded_are_named() {
 }
 
 #[tokio::test]
-async fn model_info_tells_whether_model_is_gated() {
+async fn model_info_reports_gated_models() {
     for (gated, expected) in [(json!(false), false), (json!("auto"), true), (json!(true), true), (Value::Null, false)] {
         let (server, settings) = server().await;
         Mock::given(path(format!("/api/models/al/m/revision/{REVISION}")))

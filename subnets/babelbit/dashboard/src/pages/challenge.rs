@@ -260,7 +260,7 @@ fn card(section: &BabelbitSection, view: &View, axis: f64, about: &Utterance<'_>
     html! {
         article.card.reply aria-label=(label) {
             (heading)
-            @if let Err(error) = &row.outcome { p.decided { strong { "Failed: " } (shown(error)) } }
+            @if let Err(failure) = &row.outcome { p.decided { strong { "Failed: " } (shown(&failure.0)) } }
             @if let Some(decided) = stored.and_then(|stored| decision(stored, &about.options)) {
                 p.decided { strong { "Decided by: " } (shown(&decided)) }
             }

@@ -9,8 +9,8 @@ use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::scoring::{Gate, ScoreResult, Timeline};
 use taonet_babelbit_runner::files::Layout;
 use taonet_babelbit_runner::{
-    ChallengeRow, Ledger, NewChallenge, ReplyRecord, ResultRow, RunPaths, SourceInfo, StoredScore, UtteranceRow,
-    WallClock,
+    ChallengeRow, Ledger, NewChallenge, ReplyFailure, ReplyRecord, ResultRow, RunPaths, SourceInfo, StoredScore,
+    UtteranceRow, WallClock,
 };
 use taonet_babelbit_scorer::Transcription;
 use taonet_primitives::{Hotkey, SampleRate, Transcript, Uid, Word};
@@ -143,7 +143,7 @@ impl Recorded {
         self.ledger.begin(&new).await.unwrap()
     }
 
-    async fn record(&self, row: &ChallengeRow, number: u16, index: u32, outcome: Result<String, String>) {
+    async fn record(&self, row: &ChallengeRow, number: u16, index: u32, outcome: Result<String, ReplyFailure>) {
         let result =
             ResultRow { miner: miner(number), utterance_index: index, reply: reply(2.0), outcome, score: None };
         assert!(self.ledger.record(row, &result).await.unwrap());

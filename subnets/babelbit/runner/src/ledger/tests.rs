@@ -40,7 +40,7 @@ fn challenge() -> NewChallenge {
     }
 }
 
-fn result(number: u8, index: u32, outcome: Result<String, String>) -> ResultRow {
+fn result(number: u8, index: u32, outcome: Result<String, ReplyFailure>) -> ResultRow {
     ResultRow {
         miner: miner(number),
         utterance_index: index,
@@ -302,7 +302,7 @@ async fn digest_has_result_counts_and_scores() {
     let before = reader.data_version().await.unwrap();
     let row = ledger.begin(&challenge()).await.unwrap();
     assert_ne!(reader.data_version().await.unwrap(), before, "another connection committed");
-    for (number, outcome) in [(1, Ok("ab".to_owned())), (2, Err("timeout".to_owned())), (3, Ok("cd".to_owned()))] {
+    for (number, outcome) in [(1, Ok("ab".to_owned())), (2, Err("timeout".into())), (3, Ok("cd".to_owned()))] {
         ledger.record(&row, &result(number, 0, outcome)).await.unwrap();
     }
     let stored = StoredScore { conditions: Some("c1".into()), ..score(0.25) };

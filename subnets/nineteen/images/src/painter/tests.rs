@@ -88,7 +88,7 @@ fn recompressed_image_is_the_same() {
 }
 
 #[test]
-fn initial_image_remains_as_far_as_its_strength_says() {
+fn image_strength_determines_distance_from_initial_image() {
     let initial = painted(Endpoint::TextToImage, &json!({"prompt": "green hills", "width": SIZE, "height": 640}));
     let with_strength = |strength: f64| {
         let mut payload = text_to_image();

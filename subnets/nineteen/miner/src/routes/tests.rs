@@ -155,7 +155,7 @@ async fn image_routes_work_with_both_protocols_of_a_backend() {
 
 /// A validator lists its tasks with their routes when it asks for the capacity.
 #[tokio::test]
-async fn validator_tells_the_route_of_a_task() {
+async fn validator_announces_route_of_task() {
     let echo = |Json(payload): Json<Value>| async move { Json(json!({"image_b64": payload["model"]})) };
     let backend = Router::new().route("/v1/avatar", post(echo));
     let served = ["portrait=face", "inpaint"].map(|text| text.parse().unwrap()).to_vec();

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn charges_return_what_exceeds_the_reserve() {
+    fn charges_return_credits_above_reserve() {
         // Two holds of 10 with charges of 4 and 0, and a running hold of 10.
         let settle = |amount, reserve| {
             let mut plan = Plan { due: vec![due(10, 4), due(10, 0)], ..Plan::default() };

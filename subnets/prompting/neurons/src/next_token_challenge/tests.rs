@@ -38,7 +38,7 @@ fn predictions(truths: &[String], probability: impl Fn(usize) -> f64) -> Vec<Vec
 }
 
 #[tokio::test]
-async fn miners_earn_what_they_contribute() {
+async fn miners_earn_their_contribution() {
     let directory = tempfile::tempdir().unwrap();
     let challenge = open(&directory);
     let request = challenge.request(&[]).await.unwrap();
@@ -89,7 +89,7 @@ async fn step_without_predictions_has_no_rewards() {
 }
 
 #[tokio::test]
-async fn seed_decides_the_texts_and_none_tells_the_token_of_another() {
+async fn seed_determines_texts_and_no_text_reveals_another_token() {
     let directory = tempfile::tempdir().unwrap();
     let (challenge, again) = (open(&directory), open(&directory));
     for _ in 0..20 {

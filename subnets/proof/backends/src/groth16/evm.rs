@@ -1,5 +1,10 @@
 //! Verification by contracts on an Ethereum Virtual Machine, whose precompiled contracts compute on BN254 (EIP-196,
 //! EIP-197).
+//!
+//! The function is the same for all circuits, so that a contract can call the verifiers of
+//! different ones. The key is in the code: in storage, each of its points would cost 4 200 gas. A
+//! Poseidon hash of the inputs in the contract would cost more than the proof, so that a circuit
+//! makes their digest public in place of many values.
 
 use std::fmt::Write as _;
 

@@ -69,7 +69,7 @@ fn unsupported_graphs_are_refused() {
 
 /// What the file means is not what the reader would compile.
 #[test]
-fn nodes_with_another_meaning_are_refused() {
+fn nodes_with_unsupported_form_are_refused() {
     let pool = || node("MaxPool", &["x"], "y", &[("kernel_shape", &[2, 2]), ("pads", &[1, 1, 1, 1])]);
     let norm = || node("BatchNormalization", &["x", "s", "s", "s", "s"], "y", &[]);
     let more_outputs = |mut node: NodeProto| {
@@ -155,7 +155,7 @@ fn nodes_with_another_meaning_are_refused() {
 }
 
 #[test]
-fn attributes_that_are_no_numbers_are_refused() {
+fn non_numeric_attributes_are_refused() {
     for (operator, attribute) in [("HardSigmoid", "alpha"), ("Elu", "alpha"), ("LayerNormalization", "epsilon")] {
         let mut node = node(operator, &["x"], "y", &[]);
         node.attribute.push(AttributeProto {

@@ -1,3 +1,4 @@
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::Router;

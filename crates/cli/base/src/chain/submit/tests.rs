@@ -214,7 +214,7 @@ async fn yes_skips_the_confirmation() {
 }
 
 #[tokio::test]
-async fn the_document_has_the_same_keys_whatever_happened() {
+async fn outcome_document_has_same_keys_for_every_outcome() {
     let chain = MockChain::default();
     let scripts = [Script::Include, Script::Drop, Script::Fail(DispatchError::Other("BadOrigin".into()))];
     chain.script(scripts.clone());

@@ -77,7 +77,7 @@ mod tests {
 
     /// Columns: neuron · permits · validating · able · not immune · owners
     #[test]
-    fn neurons_count_by_what_they_can_do() {
+    fn neurons_are_counted_by_role() {
         let block = BlockNumber::new;
         let validator = || Neuron { validator_permit: true, ..miner(1) };
         for (neuron, expected) in [

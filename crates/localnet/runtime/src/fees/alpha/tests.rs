@@ -60,7 +60,7 @@ fn remove(hotkey: &AccountId, alpha: AlphaBalance) -> RuntimeCall {
 }
 
 #[test]
-fn a_coldkey_without_tao_unstakes() {
+fn coldkey_without_tao_pays_unstake_fee_with_alpha() {
     all_staked(|coldkey, hotkey| {
         let before = SubtensorModule::stake_of(hotkey, coldkey, BABELBIT);
         let (total, author) = (all_tao(), Author::get().unwrap());

@@ -27,7 +27,7 @@ fn create(who: &str, hotkey: u32) -> String {
 }
 
 #[test]
-fn a_subnet_costs_what_it_costs_on_the_real_chain() {
+fn subnet_lock_cost_equals_recorded_values() {
     let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["network_lock_cost"].as_array().unwrap();
     assert_eq!(cases.len(), 9);

@@ -78,7 +78,7 @@ fn hotkeys_that_cannot_be_swapped_are_refused() {
 }
 
 #[test]
-fn a_hotkey_is_swapped_with_all_that_it_has() {
+fn hotkey_swap_moves_all_entries() {
     neuron(|bob, old| {
         let new = key(2);
         let index = BABELBIT.mechanism(MechId(0));

@@ -185,7 +185,7 @@ fn reveal(who: &AccountId, salt: u16) -> String {
 }
 
 #[test]
-fn the_hash_of_a_commit_covers_the_plain_encoding_of_all_that_is_revealed() {
+fn commit_hash_covers_encoding_of_revealed_fields() {
     let mut plain = key(1).encode();
     plain.extend(hex::decode("3b00").unwrap()); // the mechanism's index
     plain.extend(hex::decode("0800000100").unwrap());

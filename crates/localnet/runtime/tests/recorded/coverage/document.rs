@@ -2,9 +2,10 @@
 
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "a page, written once")]
 
-use super::{Row, Status, count};
+use super::{Row, Status};
 use crate::explanations::{ABSENCES, Absence, Absent, UNUSED};
-use crate::items::Kind;
+use crate::items::{Item, Kind};
+use crate::tiers::is_tier_1;
 
 const INTRODUCTION: &str = "\
 # Localnet coverage of the real chain
@@ -25,6 +26,21 @@ spec version 461.
 An item is supported if the localnet has it. Except for the intentional differences below, its name, index, order,
 arguments, hashers, defaults, type names and encoding equal those of the real chain. Any other difference fails the
 test.
+";
+
+const TIERS: &str = "
+## Tiers of calls
+
+Tier 1 has the calls that an operation of a client submits: a method of SDK 10, an intent or command
+of SDK 11, a command of btcli, or a typed call of `taonet-chain`, with which `tao` and the daemons of
+the subnets submit. All other calls are in tier 2. When the real chain changes, [tier 1 comes
+first](localnet.md#support-a-new-spec-version): a test fails if the localnet lacks a call of tier 1
+that this table does not list as unsupported. `crates/localnet/runtime/tests/recorded/tiers.txt` names
+the clients of each call; tests compare it with recorded requests of the clients, and with the code of
+`taonet-chain`.
+
+| Pallet | Supported calls of tier 1 | Unsupported calls of tier 1 |
+|---|---|---|
 ";
 
 const WITHOUT_EFFECT: &str = "
@@ -153,20 +169,29 @@ pub(crate) fn document(rows: &[Row]) -> String {
     let mut page = INTRODUCTION.to_owned();
     page += "\n## Pallets\n\nEach cell shows how many items are supported, out of all items of either chain, and in \
              parentheses how many of the\nsupported items differ from the real chain's or exist only on the \
-             localnet.\n\n";
-    page += "| Pallet | Calls | Storage | Events | Errors | Constants |\n|---|---|---|---|---|---|\n";
+             localnet. Calls are in two [tiers](#tiers-of-calls).\n\n";
+    page += "| Pallet | Tier 1 calls | Tier 2 calls | Storage | Events | Errors | Constants |\n";
+    page += "|---|---|---|---|---|---|---|\n";
     for place in places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true) {
-        let cells = Kind::OF_PALLETS.map(|kind| cell(rows, &place, kind));
-        page += &format!("| {place} | {} |\n", cells.join(" | "));
+        let tier_1 = cell(rows, &place, is_tier_1);
+        let tier_2 = cell(rows, &place, |item| item.kind == Kind::Call && !is_tier_1(item));
+        page += &format!("| {place} | {tier_1} | {tier_2} |");
+        for kind in Kind::OF_PALLETS.into_iter().filter(|kind| *kind != Kind::Call) {
+            page += &format!(" {} |", cell(rows, &place, |item| item.kind == kind));
+        }
+        page.push('\n');
     }
     page += &format!("\nUnsupported: {}.\n", places(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", "));
+    page += TIERS;
+    page += &tier_1_calls(rows);
     page += "\n## Runtime APIs\n\n| API | Methods |\n|---|---|\n";
     for place in places(rows, |kind| kind == Kind::Method, true) {
-        page += &format!("| {place} | {} |\n", cell(rows, &place, Kind::Method));
+        page += &format!("| {place} | {} |\n", cell(rows, &place, |item| item.kind == Kind::Method));
     }
     page += &format!("\nUnsupported: {}.\n", places(rows, |kind| kind == Kind::Method, false).join(", "));
     page += "\n## Transaction extensions\n\n";
-    page += &format!("{} transaction extensions are supported.\n", cell(rows, "Extrinsic", Kind::Extension));
+    let extensions = cell(rows, "Extrinsic", |item| item.kind == Kind::Extension);
+    page += &format!("{extensions} transaction extensions are supported.\n");
     page += METHODS;
     page += "\n## Intentional differences\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
     page += &differences(rows);
@@ -194,15 +219,40 @@ fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> 
     places.into_iter().filter(|place| is_served(place) == served).map(Into::into).collect()
 }
 
-fn cell(rows: &[Row], place: &str, kind: Kind) -> String {
-    let all = count(rows, place, kind, |_| true);
-    let served = count(rows, place, kind, |status| *status != Status::Missing);
-    let different = count(rows, place, kind, |status| matches!(status, Status::Different(_)));
+/// Renders how many of a pallet's or API's items with a property are supported, and how many of
+/// these differ.
+fn cell(rows: &[Row], place: &str, is_counted: impl Fn(&Item) -> bool) -> String {
+    let counted = rows.iter().filter(|row| row.item.place == place && is_counted(&row.item));
+    let (mut all, mut served, mut different) = (0, 0, 0);
+    for row in counted {
+        all += 1;
+        served += usize::from(row.status != Status::Missing);
+        different += usize::from(matches!(row.status, Status::Different(_)));
+    }
     match (all, different) {
         (0, _) => "–".into(),
         (_, 0) => format!("{served} of {all}"),
         _ => format!("{served} of {all} ({different})"),
     }
+}
+
+/// Renders the table of the calls of tier 1, with one row for each pallet.
+fn tier_1_calls(rows: &[Row]) -> String {
+    let mut calls: Vec<&Row> = rows.iter().filter(|row| is_tier_1(&row.item)).collect();
+    calls.sort_by_key(|row| (&row.item.place, &row.item.name));
+    let pallets = calls.chunk_by(|one, other| one.item.place == other.item.place);
+    let row = |calls: &[&Row]| {
+        let (missing, supported): (Vec<&&Row>, Vec<&&Row>) =
+            calls.iter().partition(|row| row.status == Status::Missing);
+        format!("| {} | {} | {} |\n", calls[0].item.place, names(&supported), names(&missing))
+    };
+    pallets.map(row).collect()
+}
+
+/// Renders the names of items, or a dash if there are none.
+fn names(rows: &[&&Row]) -> String {
+    let names: Vec<&str> = rows.iter().map(|row| row.item.name.as_str()).collect();
+    if names.is_empty() { "–".to_owned() } else { names.join(", ") }
 }
 
 /// Renders the table of differences, with one row for each place and reason.

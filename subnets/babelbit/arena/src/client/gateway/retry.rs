@@ -76,6 +76,11 @@ mod tests {
             (503, "Miner not initialized", false),
             (404, "session not initialized", false),
             (503, "miner_unavailable, miner_app_unavailable", false),
+            (502, r#"{"error":"invalid_miner_response"}"#, false),
+            (500, r#"{"error":"storage_failed"}"#, false),
+            // Codes of arena gateways before taonet 0.2.
+            (502, r#"{"error":"miner_answer"}"#, false),
+            (500, r#"{"error":"not_kept"}"#, false),
         ] {
             assert_eq!(is_retryable(status, body), repeated, "{status} {body}");
         }

@@ -82,13 +82,13 @@ fn seed() -> Vec<u8> {
 
 #[test]
 fn fuzz_seed_has_the_key_of_its_network() {
-    assert_eq!(std::fs::read(SEED).unwrap(), seed(), "run create_fuzz_seed");
+    assert_eq!(std::fs::read(SEED).unwrap(), seed(), "run fuzz_seed_is_written");
 }
 
 /// Run it if the encoding of networks or keys changes:
-/// `cargo test -p taonet-proof-backends --lib create_fuzz_seed -- --ignored`.
+/// `cargo test -p taonet-proof-backends --lib fuzz_seed_is_written -- --ignored`.
 #[test]
 #[ignore = "writes to fuzz/seeds"]
-fn create_fuzz_seed() {
+fn fuzz_seed_is_written() {
     std::fs::write(SEED, seed()).unwrap();
 }

@@ -112,7 +112,7 @@ fn withheld_miners_and_disabled_emission_lower_a_share() {
 }
 
 #[test]
-fn without_prices_nobody_has_a_share() {
+fn emission_shares_without_prices_are_zero() {
     chain(|| {
         assert_close(&shares(&priced(&[0, 0])), &[0.0, 0.0]);
         assert_eq!(Subtensor::emission_shares(&[]), Vec::<U64F64>::new());
