@@ -21,6 +21,7 @@
 //!   shutdown;
 //! - [`ConnectionSlots`]: a bounded number of connections; at the limit, a new one evicts an idle or stalled one;
 //! - [`WriteDeadline`]: a write timeout, against clients that do not read;
+//! - [`tolerate_half_close`]: a middleware for clients that close their sending side before the response;
 //! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: a middleware
 //!   that buffers them before the request takes a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`; [`name_service`]: the daemon's name in their responses;
@@ -53,6 +54,7 @@ pub mod client;
 mod connection_slots;
 pub mod download;
 mod fault;
+mod half_close;
 mod health;
 mod json_client;
 mod json_service;
@@ -72,6 +74,7 @@ pub use api::{BodyError, count, error_as_json, parse_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
 pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;
+pub use half_close::tolerate_half_close;
 pub use health::{Readiness, SERVICE_HEADER, name_service, readiness_routes};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use json_service::JsonService;
