@@ -28,6 +28,7 @@
 //! - [`JsonService`]: the layers around the routes of every JSON service: timeout, JSON errors, request counter, trace;
 //! - [`read_json`], [`parse_json`]: JSON bodies; [`error_as_json`], [`count`]: JSON errors and request counters, for
 //!   services with layers of their own;
+//! - [`parse_value`], [`parse_object`]: JSON of untrusted origin, with limited nesting;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
 //! - [`SlidingWindow`]: rate limits per caller.
 //!
@@ -56,6 +57,7 @@ pub mod download;
 mod fault;
 mod half_close;
 mod health;
+mod json;
 mod json_client;
 mod json_service;
 mod limits;
@@ -76,6 +78,7 @@ pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;
 pub use half_close::tolerate_half_close;
 pub use health::{Readiness, SERVICE_HEADER, name_service, readiness_routes};
+pub use json::{parse_object, parse_value};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use json_service::JsonService;
 pub use limits::{RateLimit, SlidingWindow, subscriber};
