@@ -1,7 +1,7 @@
 //! Clients that close their sending side while they wait for the response.
 //!
-//! A half-close says nothing about the response (RFC 9112, section 9.6), but looks like the close of
-//! a client that has gone away, whose requests must not occupy the service. Only data tells them
+//! A half-close says nothing about the response (RFC 9112, section 9.6), but looks like the close
+//! of a client that has gone away, whose requests must not occupy the service. Only data tells them
 //! apart: the system of a client that has gone away resets the connection. So the server sends what
 //! HTTP allows at any time and clients ignore: an interim response before the response, and leading
 //! zeros of the next chunk's size between the chunks of a response.
@@ -32,13 +32,14 @@ const MAX_ZEROS: u32 = 7;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// Maximum time between two probes.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Time in which a handler must begin to read a body that arrived before the half-close. A body that
-/// is still incomplete afterwards is truncated.
+/// Time in which a handler must begin to read a body that arrived before the half-close. A body
+/// that is still incomplete afterwards is truncated.
 const BODY_GRACE: Duration = Duration::from_millis(500);
 
-/// Lets clients close their sending side while they wait for the responses of these routes. A client
-/// that has gone away is noticed by probes, some milliseconds and two round trips later than without
-/// this middleware. Has an effect in routers that [`serve`](crate::serve) serves, on HTTP/1.1.
+/// Lets clients close their sending side while they wait for the responses of these routes. A
+/// client that has gone away is noticed by probes, some milliseconds and two round trips later than
+/// without this middleware. Has an effect in routers that [`serve`](crate::serve) serves, on
+/// HTTP/1.1.
 pub async fn tolerate_half_close(request: Request, next: Next) -> Response {
     if request.version() == Version::HTTP_11
         && let Some(exchange) = request.extensions().get::<Exchange>()
@@ -129,8 +130,8 @@ impl Exchange {
 pub(crate) struct HalfClose<S> {
     stream: S,
     exchange: Exchange,
-    /// Whether the last write is pending. Otherwise hyper, which flushes what it buffers, has written
-    /// complete chunks.
+    /// Whether the last write is pending. Otherwise hyper, which flushes what it buffers, has
+    /// written complete chunks.
     is_blocked: bool,
     /// Set once the client has closed its sending side.
     closed: Option<Closed>,

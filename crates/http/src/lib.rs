@@ -21,7 +21,8 @@
 //!   shutdown;
 //! - [`ConnectionSlots`]: a bounded number of connections; at the limit, a new one evicts an idle or stalled one;
 //! - [`WriteDeadline`]: a write timeout, against clients that do not read;
-//! - [`tolerate_half_close`]: a middleware for clients that close their sending side before the response;
+//! - [`tolerate_half_close`]: a middleware for clients that close their sending side before the
+//!   response;
 //! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: a middleware
 //!   that buffers them before the request takes a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`; [`name_service`]: the daemon's name in their responses;

@@ -31,7 +31,8 @@ impl Drop for Ended {
     }
 }
 
-/// Returns routes that respond after a pause, and a notification when a request for `/endless` ends.
+/// Returns routes that respond after a pause, and a notification when a request for `/endless`
+/// ends.
 fn routes() -> (Router, Arc<Notify>) {
     let ended = Arc::new(Notify::new());
     let guarded = Arc::clone(&ended);

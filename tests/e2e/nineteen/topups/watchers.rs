@@ -1,5 +1,5 @@
-//! Two watchers of one chain that credit transfers in one database at the same time, as after a validator
-//! was moved to another machine and the first one still runs.
+//! Two watchers of one chain that credit transfers in one database at the same time, as after a
+//! validator was moved to another machine and the first one still runs.
 
 use std::sync::Arc;
 

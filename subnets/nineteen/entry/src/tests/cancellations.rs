@@ -1,5 +1,5 @@
-//! Requests and responses that are cut after any number of bytes: buyers pay for what was delivered,
-//! and no slot and no credit stays reserved.
+//! Requests and responses that are cut after any number of bytes: buyers pay for what was
+//! delivered, and no slot and no credit stays reserved.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -140,8 +140,8 @@ async fn charged(shop: &Shop, key_id: &str) -> usize {
     usize::try_from(charged).unwrap()
 }
 
-/// A buyer pays for each word that was received, and for none that the miner has not sent: at most the
-/// one on its way.
+/// A buyer pays for each word that was received, and for none that the miner has not sent: at most
+/// the one on its way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stream_that_is_cut_anywhere_costs_what_was_delivered() {
     let gates = Gates::default();
@@ -164,7 +164,8 @@ async fn stream_that_is_cut_anywhere_costs_what_was_delivered() {
     served.stop().await;
 }
 
-/// A document is charged before its first byte is sent; until then, the buyer can cancel it for free.
+/// A document is charged before its first byte is sent; until then, the buyer can cancel it for
+/// free.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn document_that_is_cut_anywhere_is_charged_at_its_first_byte() {
     let gates = Gates::default();

@@ -162,8 +162,8 @@ async fn received_words(stream: &mut TcpStream) -> usize {
     memchr::memmem::find_iter(&received, b"\"content\":\"word \"").count()
 }
 
-/// A buyer that does not read its answer is cut off after the write timeout, which is 30 s, and pays
-/// for what was sent. Other buyers do not notice it.
+/// A buyer that does not read its answer is cut off after the write timeout, which is 30 s, and
+/// pays for what was sent. Other buyers do not notice it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn buyer_that_does_not_read_is_cut_off_and_charged() {
     let default = ServeLimits::default();

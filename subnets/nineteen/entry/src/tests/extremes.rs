@@ -1,5 +1,7 @@
-//! Model names, prompts and nesting at the limits: accepted, or refused with an error of the protocol.
+//! Model names, prompts and nesting at the limits: accepted, or refused with an error of the
+//! protocol.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -34,6 +36,15 @@ fn body_for(path: &str, model: &str) -> Value {
         "/v1/responses" | "/v1/embeddings" => json!({"model": model, "input": "a"}),
         _ => json!({"model": model, "messages": messages, "max_tokens": 9}),
     }
+}
+
+/// Encodes each byte of a part of a path.
+fn encoded(name: &str) -> String {
+    let mut path = String::new();
+    for byte in name.bytes() {
+        write!(path, "%{byte:02x}").unwrap();
+    }
+    path
 }
 
 #[tokio::test]
@@ -74,7 +85,6 @@ async fn unknown_models_of_any_length_and_script_do_not_exist() {
         assert_eq!(response.status(), 400, "{path}: an empty name");
     }
     names.push("\u{1f98a}".repeat(4_000));
-    let encoded = |name: &str| name.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
     for (name, status) in names.iter().map(|name| (encoded(name), 404)).chain([("%ff".to_owned(), 400)]) {
         let request = Request::get(format!("/v1/models/{name}")).body(Body::empty()).unwrap();
         let response = shop.router.clone().oneshot(request).await.unwrap();
@@ -118,8 +128,8 @@ async fn shop_of(endpoint: Endpoint) -> Shop {
     shop_before(market, &[TASK], routes(miner), deadlines).await
 }
 
-/// Buys an answer to a prompt of ASCII with which the body has a size; returns the response, and the
-/// length of the prompt.
+/// Buys an answer to a prompt of ASCII with which the body has a size; returns the response, and
+/// the length of the prompt.
 async fn buy(shop: &Shop, served: &Served, path: &str, size: usize) -> (RawResponse, usize) {
     let mut body = body_for(path, TASK);
     let field = match path {

@@ -35,7 +35,8 @@ use crate::Gateway;
 pub(super) const TASK: &str = "chat-llama-3-2-3b";
 /// Initial credits of the buyer.
 const CREDITS: i64 = 1_000;
-/// Time without a request in flight after which all have ended: a closed connection is noticed within this time.
+/// Time without a request in flight after which all have ended: a closed connection is noticed
+/// within this time.
 const QUIET: Duration = Duration::from_millis(200);
 
 pub(super) struct Shop {

@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 
 use super::is_exhaustive;
 use super::market::Shop;
-use super::peers::{recorded, shop};
+use super::peers::{recorded_requests, shop};
 use mutator::Mutation;
 
 /// Number of changed requests of a client.
@@ -55,7 +55,7 @@ fn check(status: StatusCode, body: &str, mutation: &Mutation) {
 
 /// Sends the requests of a client, and changed ones.
 async fn send_changed_requests(client: &str) {
-    let (requests, shop) = (recorded(client), shop().await);
+    let (requests, shop) = (recorded_requests(client), shop().await);
     let mut answers = 0;
     for request in &requests {
         let mutation = Mutation::unchanged(request);

@@ -1,5 +1,5 @@
-//! Routes that the OpenAPI document leaves out, which schemathesis therefore does not test: pages, their
-//! script, the document itself and the liveness probe.
+//! Routes that the OpenAPI document leaves out, which schemathesis therefore does not test: pages,
+//! their script, the document itself and the liveness probe.
 
 use std::collections::BTreeSet;
 

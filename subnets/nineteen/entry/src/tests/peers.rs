@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 
 use super::market::{Shop, calls, chunk, shop_with, word};
 use recorded::Recorder;
-pub(super) use recorded::{KEY, RecordedRequest, recorded};
+pub(super) use recorded::{KEY, RecordedRequest, recorded_requests};
 
 const CHAT: &str = "chat-llama-3-2-3b";
 /// A PNG file with one transparent pixel, in base64.
@@ -148,8 +148,8 @@ impl Served {
         Self { shop, url, shutdown, recorder }
     }
 
-    /// Runs the script of a client against the gateway; returns the results that it prints. Compares
-    /// the requests with the recorded ones.
+    /// Runs the script of a client against the gateway; returns the results that it prints.
+    /// Compares the requests with the recorded ones.
     fn sell_to(&self, client: &str, buyer: &mut Command) -> Value {
         let results = ask(buyer, &json!({"url": format!("{}/v1", self.url), "key": self.shop.key}));
         self.recorder.compare(client);

@@ -9,8 +9,8 @@ use super::{PNG, Served, here};
 
 const WORDS: &str = "word word word ";
 
-/// Returns the results of a client's Python script in the environment of all these libraries; `None`
-/// if it is not installed.
+/// Returns the results of a client's Python script in the environment of all these libraries;
+/// `None` if it is not installed.
 async fn bought_by(client: &str, script: &str) -> Option<Value> {
     let peer = peer_directory("clients")?;
     let served = Served::start().await;

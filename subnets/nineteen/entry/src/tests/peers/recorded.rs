@@ -1,5 +1,5 @@
-//! Requests of the clients, recorded from their contract tests. These compare the recording with the
-//! requests that they send; with `TAONET_RECORD_REQUESTS` set, they write it again.
+//! Requests of the clients, recorded from their contract tests. These compare the recording with
+//! the requests that they send; with `TAONET_RECORD_REQUESTS` set, they write it again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -71,7 +71,7 @@ fn file(client: &str) -> PathBuf {
 }
 
 /// Returns the recorded requests of a client.
-pub(in crate::tests) fn recorded(client: &str) -> Vec<RecordedRequest> {
+pub(in crate::tests) fn recorded_requests(client: &str) -> Vec<RecordedRequest> {
     let recording: Recording = serde_json::from_slice(&fs::read(file(client)).unwrap()).unwrap();
     let mut requests = recording.requests;
     for request in &mut requests {
@@ -120,7 +120,7 @@ impl Recorder {
         if std::env::var_os("TAONET_RECORD_REQUESTS").is_some() {
             fs::write(file(client), written(sent)).unwrap();
         }
-        let expected: BTreeSet<_> = shapes(&recorded(client));
+        let expected: BTreeSet<_> = shapes(&recorded_requests(client));
         assert_eq!(
             found, expected,
             "{client} sends other requests than recorded; set TAONET_RECORD_REQUESTS to record them"
