@@ -108,7 +108,8 @@ struct CutResponse {
 /// Buys an answer as a stream, and cuts the connection after a number of bytes. The miner sends a
 /// word once the buyer has the one before.
 async fn cut_stream(shop: &Shop, served: &Served, gates: &Gates, bytes: usize) -> CutResponse {
-    let (text, mut sent, mut received, mut is_complete) = (format!("cut after {bytes}"), 1, Vec::new(), false);
+    let (text, mut sent, mut is_complete) = (format!("cut after {bytes}"), 1, false);
+    let mut received: Vec<u8> = Vec::new();
     let (key_id, key) = buyer(shop, bytes).await;
     let gate = gates.of(&text);
     gate.add_permits(1);
