@@ -20,7 +20,7 @@ use taonet_wire::{ClientConfig, SystemClock};
 use tempfile::TempDir;
 
 use crate::peers::Peer;
-use crate::support::{Daemon, document, refusal, repository, stderr, tao, write_checkpoint};
+use crate::support::{Daemon, document, is_exhaustive, refusal, repository, stderr, tao, write_checkpoint};
 
 /// Runs a `tao nineteen` command on a document.
 fn nineteen(command: &str, further: &[&str], document: &Value) -> Output {
@@ -362,14 +362,26 @@ fn buy_by_printed_command(lines: &mut impl Iterator<Item = String>, is_accepted:
     }
 }
 
-/// The demonstration prints a command that works, and ends without an error when it is interrupted.
+/// The demonstration prints a command that works, keeps the incentives of the last round during the
+/// next one, and ends without an error when it is interrupted.
 #[test]
-fn demonstration_prints_a_command_and_ends_when_interrupted() {
-    let mut command = demo(&[]);
-    let mut demo = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+fn demonstration_keeps_incentives_between_rounds_and_ends_when_interrupted() {
+    let mut command = demo(&["--periods", "2"]);
+    let mut demo = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let standings = serde_json::Deserializer::from_reader(demo.0.stdout.take().unwrap());
+    let mut standings = standings.into_iter::<Value>().map(Result::unwrap);
     // Once a period runs.
     buy_by_printed_command(&mut lines, |answer| answer["object"] == "chat.completion");
+    let periods = if is_exhaustive() { 4 } else { 3 };
+    for (period, standing) in (1..=periods).zip(standings.by_ref()) {
+        assert_eq!(standing["periods"], json!(period));
+        let miners = standing["miners"].as_array().unwrap();
+        let incentives: f64 = miners.iter().map(|miner| number(miner, "incentive")).sum();
+        // The first round ends with the second period.
+        let expected = if period == 1 { 0.0 } else { 1.0 };
+        assert!((incentives - expected).abs() < 1e-3, "period {period}: {standing}");
+    }
     let interrupt = Command::new("kill").args(["-INT", &demo.0.id().to_string()]).status().unwrap();
     assert!(interrupt.success() && demo.0.wait().unwrap().success());
     let last: Vec<_> = lines.collect();

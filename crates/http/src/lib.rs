@@ -21,12 +21,15 @@
 //!   shutdown;
 //! - [`ConnectionSlots`]: a bounded number of connections; at the limit, a new one evicts an idle or stalled one;
 //! - [`WriteDeadline`]: a write timeout, against clients that do not read;
+//! - [`tolerate_half_close`]: a middleware for clients that close their sending side before the
+//!   response;
 //! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: a middleware
 //!   that buffers them before the request takes a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`; [`name_service`]: the daemon's name in their responses;
 //! - [`JsonService`]: the layers around the routes of every JSON service: timeout, JSON errors, request counter, trace;
 //! - [`read_json`], [`parse_json`]: JSON bodies; [`error_as_json`], [`count`]: JSON errors and request counters, for
 //!   services with layers of their own;
+//! - [`parse_value`], [`parse_object`]: JSON of untrusted origin, with limited nesting;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
 //! - [`SlidingWindow`]: rate limits per caller.
 //!
@@ -53,7 +56,9 @@ pub mod client;
 mod connection_slots;
 pub mod download;
 mod fault;
+mod half_close;
 mod health;
+mod json;
 mod json_client;
 mod json_service;
 mod limits;
@@ -72,7 +77,9 @@ pub use api::{BodyError, count, error_as_json, parse_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
 pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;
+pub use half_close::tolerate_half_close;
 pub use health::{Readiness, SERVICE_HEADER, name_service, readiness_routes};
+pub use json::{parse_object, parse_value};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use json_service::JsonService;
 pub use limits::{RateLimit, SlidingWindow, subscriber};

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use taonet_service::Shutdown;
 
+use crate::half_close::{Exchange, HalfClose};
 use crate::unread::{Lingering, Unread, follow};
 use crate::{ConnectionSlots, WriteDeadline};
 
@@ -105,10 +106,12 @@ pub async fn serve_over<S, F>(
                     // Responses are small and immediate: Nagle's algorithm would only add latency.
                     let _ = stream.set_nodelay(true);
                     let (unread, progress) = (Unread::default(), slot.progress());
+                    let exchange = Exchange::default();
                     let of_connection = (
                         Extension(ConnectInfo(peer)),
                         Extension(unread.clone()),
                         Extension(progress.clone()),
+                        Extension(exchange.clone()),
                     );
                     let router = router.clone().layer(of_connection);
                     let stream = handshake(WriteDeadline::new(stream, progress.clone(), limits.write_timeout));
@@ -116,8 +119,8 @@ pub async fn serve_over<S, F>(
                     let (http, watcher) = (http.clone(), graceful.watcher());
                     let connection = async move {
                         let Ok(Ok(stream)) = stream.await else { return };
-                        let stream = TokioIo::new(Lingering::new(stream, unread, limits.linger));
-                        let connection = http.serve_connection(stream, TowerToHyperService::new(router));
+                        let stream = HalfClose::new(Lingering::new(stream, unread, limits.linger), exchange);
+                        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
                         if let Err(error) = watcher.watch(connection).await {
                             tracing::debug!(%error, "connection ended");
                         }

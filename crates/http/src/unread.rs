@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::Progress;
+use crate::half_close::Exchange;
 
 /// Chunk size for reading the unread rest of a body, in bytes.
 const CHUNK: usize = 16 * 1024;
@@ -36,10 +37,11 @@ pub(crate) struct Unread(Arc<AtomicBool>);
 pub(crate) async fn follow(
     Extension(unread): Extension<Unread>,
     Extension(progress): Extension<Progress>,
+    Extension(exchange): Extension<Exchange>,
     request: Request,
     next: Next,
 ) -> Response {
-    let answered = Answered(progress.clone());
+    let answered = Answered(progress.clone(), exchange.clone());
     let response = if request.body().is_end_stream() {
         if !progress.complete() {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -47,7 +49,9 @@ pub(crate) async fn follow(
         next.run(request).await
     } else {
         let is_read = Arc::new(AtomicBool::new(false));
-        let request = request.map(|inner| Body::new(Watched { inner, is_read: Arc::clone(&is_read), progress }));
+        let exchange = exchange.clone();
+        let request =
+            request.map(|inner| Body::new(Watched { inner, is_read: Arc::clone(&is_read), progress, exchange }));
         let mut response = next.run(request).await;
         if !is_read.load(Ordering::Acquire) {
             unread.0.store(true, Ordering::Release);
@@ -55,15 +59,17 @@ pub(crate) async fn follow(
         }
         response
     };
+    exchange.note_response(&response);
     response.map(|inner| Body::new(Answer { inner, _answered: answered }))
 }
 
 /// A guard that marks the request as answered on drop.
-struct Answered(Progress);
+struct Answered(Progress, Exchange);
 
 impl Drop for Answered {
     fn drop(&mut self) {
         self.0.answered();
+        self.1.end();
     }
 }
 
@@ -103,6 +109,7 @@ struct Watched {
     inner: Body,
     is_read: Arc<AtomicBool>,
     progress: Progress,
+    exchange: Exchange,
 }
 
 impl HttpBody for Watched {
@@ -115,8 +122,11 @@ impl HttpBody for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         let is_read = frame.is_none() || self.inner.is_end_stream();
-        if is_read && !self.is_read.swap(true, Ordering::AcqRel) && !self.progress.complete() {
-            return Poll::Ready(Some(Err(axum::Error::new(Evicted))));
+        if is_read && !self.is_read.swap(true, Ordering::AcqRel) {
+            if !self.progress.complete() {
+                return Poll::Ready(Some(Err(axum::Error::new(Evicted))));
+            }
+            self.exchange.complete();
         }
         Poll::Ready(frame)
     }

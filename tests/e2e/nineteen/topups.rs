@@ -1,5 +1,7 @@
 //! Credits for TAO: transfers on a chain, while the validator that credits them is killed, and a reorganization.
 
+mod watchers;
+
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use taonet_chain::{At, Call, Chain as _, Client, Follow, Network, ProxyType, calls};
@@ -8,7 +10,6 @@ use taonet_primitives::{AccountId, Rao};
 use super::*;
 use crate::chain::{BABELBIT, BOB, Chain};
 use crate::kill::random_seed;
-use crate::support::is_exhaustive;
 
 /// Number of blocks that are not finalized.
 const LAG: &str = "20";

@@ -41,13 +41,15 @@
 //! # }
 //! ```
 //!
-//! A request needs an API key with enough credits: the gateway reserves the maximum cost before it queries a miner, and
-//! charges the delivered work when the answer ends, even if the buyer disconnects early. It rejects unknown fields with
-//! an error that names the field; every error ([`GatewayError`]) has OpenAI's format, or Anthropic's on its routes. A
-//! successful response of at most 4 MiB to a request with an `Idempotency-Key` is stored for a day: retries get it
-//! without another charge. After a crash, the next start releases the reserved credits of unfinished requests
-//! ([`Gateway::recover`]), with PostgreSQL 30 minutes later. A request body is at most 8 MiB and must arrive within 30 s;
-//! encrypted for a miner, a request is at most 16 MiB.
+//! A request needs an API key with enough credits: the gateway reserves the maximum cost before it
+//! queries a miner, and charges the delivered work when the answer ends, even if the buyer
+//! disconnects early. It rejects unknown fields with an error that names the field; every error
+//! ([`GatewayError`]) has OpenAI's format, or Anthropic's on its routes. A successful response of
+//! at most 4 MiB to a request with an `Idempotency-Key` is stored for a day: retries get it without
+//! another charge. After a crash, the next start releases the reserved credits of unfinished
+//! requests ([`Gateway::recover`]), with PostgreSQL 30 minutes later. A request body is at most 8
+//! MiB and must arrive within 30 s; encrypted for a miner, a request is at most 16 MiB. Buyers may
+//! close their sending side before the response.
 //!
 //! Web pages of any origin may call all routes (CORS), since requests are authenticated by the API key alone.
 //!

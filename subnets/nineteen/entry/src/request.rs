@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use rand::Rng as _;
 use serde_json::{Map, Value};
+use taonet_http::parse_object;
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 
 use crate::GatewayError;
@@ -186,7 +187,7 @@ pub(crate) struct Fields(pub(crate) Map<String, Value>);
 
 impl Fields {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, GatewayError> {
-        serde_json::from_slice(body).map(Self).map_err(|error| GatewayError::Body(error.to_string()))
+        parse_object(body).map(Self).map_err(|error| GatewayError::Body(error.to_string()))
     }
 
     /// Moves the named fields to a new set.

@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use taonet_http::{WholeBodies, count, error_as_json, shown_in};
+use taonet_http::{WholeBodies, count, error_as_json, shown_in, tolerate_half_close};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_images::edit_fields;
@@ -186,6 +186,7 @@ impl Gateway {
             }))
             .layer(middleware::from_fn(finish))
             .layer(middleware::from_fn(cors::allow_any_origin))
+            .layer(middleware::from_fn(tolerate_half_close))
             .with_state(self.clone())
     }
 

@@ -3,14 +3,20 @@
 mod backends;
 mod best_of;
 mod bodies;
+mod cancellations;
 mod choices;
+mod connections;
 mod documents;
+mod extremes;
 mod fallback;
 mod goods;
 mod images;
 mod market;
 mod messages;
+mod mutations;
+mod pages;
 mod peers;
+mod sockets;
 mod synthetic;
 mod teams;
 mod webhook;
@@ -108,6 +114,11 @@ async fn charge_is_retried_until_the_database_recovers() {
     }
     assert_eq!(store.usage(Some(&key)).await.unwrap()[0].charged, 15);
     assert!(store.is_balanced().await.unwrap());
+}
+
+/// Whether `./test --all` runs, and so tests that otherwise try a sample try everything.
+fn is_exhaustive() -> bool {
+    std::env::var_os("TAONET_TEST_ALL").is_some()
 }
 
 async fn gateway() -> (axum::Router, Store, tempfile::TempDir) {

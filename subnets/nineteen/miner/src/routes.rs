@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
+use taonet_http::parse_object;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_transport::{CONCURRENCY, MinerHandshake, PROBE, STREAM_END};
 use taonet_primitives::Hotkey;
@@ -175,7 +176,7 @@ async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Re
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
-    serde_json::from_slice(body).map_err(|_| Refused::Payload)
+    parse_object(body).map_err(|_| Refused::Payload)
 }
 
 async fn work(

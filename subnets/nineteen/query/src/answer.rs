@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use taonet_http::parse_value;
 use taonet_nineteen_core::period::RequestOutcome;
 use taonet_nineteen_core::sampling::is_reproducible;
 use taonet_nineteen_core::task::TaskType;
@@ -256,7 +257,7 @@ impl Attempt {
             }
             body.extend_from_slice(&bytes);
         }
-        let value: Value = serde_json::from_slice(&body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
+        let value = parse_value(&body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
         let text = |name: &str| value.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
         let is_valid = match self.task_type {
             TaskType::Image => text("image_b64") || value.get("is_nsfw") == Some(&Value::Bool(true)),

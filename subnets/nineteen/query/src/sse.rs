@@ -1,6 +1,7 @@
 //! Parser of a miner's server-sent events.
 
 use serde_json::Value;
+use taonet_http::parse_object;
 use taonet_http::sse::{EventStream, EventTooLong, ServerEvent};
 
 use crate::Chunk;
@@ -99,10 +100,7 @@ fn parse(event: &ServerEvent<'_>, keeps_logprobs: bool, kept: Option<&mut String
 }
 
 fn object(data: &[u8]) -> Result<Value, StreamFault> {
-    match serde_json::from_slice(data) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        _ => Err(StreamFault::NotAnObject),
-    }
+    parse_object(data).map(Value::Object).map_err(|_| StreamFault::NotAnObject)
 }
 
 /// Returns the number of nested arrays and objects. The parser has limited it to 127.

@@ -113,7 +113,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 /// Returns the number of values in a JSON document.
-fn size(value: &Value) -> usize {
+pub(super) fn size(value: &Value) -> usize {
     let inner: usize = match value {
         Value::Array(values) => values.iter().map(size).sum(),
         Value::Object(fields) => fields.values().map(size).sum(),

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
@@ -35,10 +35,14 @@ use crate::Gateway;
 pub(super) const TASK: &str = "chat-llama-3-2-3b";
 /// Initial credits of the buyer.
 const CREDITS: i64 = 1_000;
+/// Time without a request in flight after which all have ended: a closed connection is noticed
+/// within this time.
+const QUIET: Duration = Duration::from_millis(200);
 
 pub(super) struct Shop {
     pub(super) router: Router,
     pub(super) store: Store,
+    pub(super) querier: Querier,
     pub(super) key: String,
     pub(super) id: String,
     /// Answers to check.
@@ -126,9 +130,9 @@ pub(super) async fn shop_with_slots(
     let terms = KeyTerms::new("test", 100);
     let made = store.create_key(&terms, &[3; 40], 0).await.unwrap();
     store.grant(&made.id, CREDITS, "test", 0).await.unwrap();
-    let router = Gateway::new(store.clone(), querier, MarketFile::fixed(config), system_clock()).router();
+    let router = Gateway::new(store.clone(), querier.clone(), MarketFile::fixed(config), system_clock()).router();
     let samples = Mutex::new(samples);
-    Shop { router, store, key: made.secret.to_string(), id: made.id, samples, _folder: folder }
+    Shop { router, store, querier, key: made.secret.to_string(), id: made.id, samples, _folder: folder }
 }
 
 impl Shop {
@@ -162,6 +166,29 @@ impl Shop {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Waits until no request of any key is in flight, and checks that the books balance.
+    pub(super) async fn settled(&self) {
+        let began = Instant::now();
+        let mut since = Instant::now();
+        while since.elapsed() < QUIET {
+            let balances = self.store.balances().await.unwrap();
+            let held: Vec<_> =
+                balances.iter().filter(|(account, held)| account.starts_with("held:") && *held != 0).collect();
+            let period_miners = self.querier.market().period_miners().unwrap();
+            let running: usize = period_miners.contenders().map(|contender| contender.running()).sum();
+            if !held.is_empty() || running > 0 {
+                assert!(began.elapsed() < Duration::from_mins(1), "{running} requests in flight, held: {held:?}");
+                since = Instant::now();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(self.store.is_balanced().await.unwrap());
+        let balances = self.store.balances().await.unwrap();
+        let revenue = balances.iter().find(|(account, _)| account == "revenue").map_or(0, |(_, revenue)| *revenue);
+        let charged: i64 = self.store.usage(None).await.unwrap().iter().map(|row| row.charged).sum();
+        assert_eq!(charged, revenue);
     }
 }
 

@@ -2,6 +2,7 @@
 //! is served on a port, as by `tao nineteen`.
 
 mod libraries;
+mod recorded;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -9,10 +10,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::Json;
+use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use axum::routing::{MethodRouter, post};
+use axum::{Json, middleware};
 use serde_json::{Value, json};
 use taonet_http::{ServeLimits, serve};
 use taonet_nineteen_core::MarketConfig;
@@ -23,6 +26,8 @@ use taonet_testing::{ask, peer_directory};
 use tokio::net::TcpListener;
 
 use super::market::{Shop, calls, chunk, shop_with, word};
+use recorded::Recorder;
+pub(super) use recorded::{KEY, RecordedRequest, recorded_requests};
 
 const CHAT: &str = "chat-llama-3-2-3b";
 /// A PNG file with one transparent pixel, in base64.
@@ -72,7 +77,10 @@ fn chunks(payload: &Value) -> Vec<String> {
     let tool = &payload["tools"][0]["function"]["name"];
     let town = &payload["response_format"]["json_schema"]["schema"]["properties"]["town"]["type"];
     match tool.as_str() {
-        Some(name) if !has_result => calls().iter().map(|call| call.replace("weather", name)).collect(),
+        Some(name) if !has_result => {
+            let name = json!(name).to_string();
+            calls().iter().map(|call| call.replace("\"weather\"", &name)).collect()
+        }
         _ if town == "string" => ["{\"town\":", "\"Ulm\"", "}"].map(|text| chunk(&json!({ "content": text }))).to_vec(),
         _ => vec![word(), word(), word()],
     }
@@ -104,34 +112,48 @@ fn image() -> MethodRouter {
     post(|| async { Json(json!({"image_b64": PNG, "is_nsfw": false})) })
 }
 
+/// Starts a gateway and a miner with every route. The buyer has plenty of credits.
+pub(super) async fn shop() -> Shop {
+    let images = ["proteus-text-to-image", "proteus-image-to-image", "avatar", "inpaint"].map(|task| (task, image()));
+    let mut goods = vec![(CHAT, chat()), ("comp", completion()), ("embed", embeddings())];
+    goods.extend(images);
+    let shop = shop_with(market(), goods).await;
+    let terms = KeyTerms::new("peers", PLENTY);
+    shop.store.update_key(&shop.id, &terms).await.unwrap();
+    shop.store.grant(&shop.id, i64::from(PLENTY), "peers", 0).await.unwrap();
+    shop
+}
+
 /// A running gateway that serves every route.
 struct Served {
     shop: Shop,
     url: String,
     shutdown: Shutdown,
+    recorder: Recorder,
 }
 
 impl Served {
     async fn start() -> Self {
-        let images =
-            ["proteus-text-to-image", "proteus-image-to-image", "avatar", "inpaint"].map(|task| (task, image()));
-        let mut goods = vec![(CHAT, chat()), ("comp", completion()), ("embed", embeddings())];
-        goods.extend(images);
-        let shop = shop_with(market(), goods).await;
-        let terms = KeyTerms::new("peers", PLENTY);
-        shop.store.update_key(&shop.id, &terms).await.unwrap();
-        shop.store.grant(&shop.id, i64::from(PLENTY), "peers", 0).await.unwrap();
+        let (shop, recorder) = (shop().await, Recorder::default());
+        let (requests, key) = (recorder.clone(), shop.key.clone());
+        let record = move |request: Request, next: Next| {
+            let (requests, key) = (requests.clone(), key.clone());
+            async move { requests.pass(&key, request, next).await }
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (router, shutdown) = (shop.router.clone(), Shutdown::new());
+        let (router, shutdown) = (shop.router.clone().layer(middleware::from_fn(record)), Shutdown::new());
         let stop = shutdown.clone();
         shutdown.spawn("http", async move { serve(listener, router, &stop, ServeLimits::default()).await });
-        Self { shop, url, shutdown }
+        Self { shop, url, shutdown, recorder }
     }
 
-    /// Runs a client script against the gateway; returns the results that it prints.
-    fn sell_to(&self, buyer: &mut Command) -> Value {
-        ask(buyer, &json!({"url": format!("{}/v1", self.url), "key": self.shop.key}))
+    /// Runs the script of a client against the gateway; returns the results that it prints.
+    /// Compares the requests with the recorded ones.
+    fn sell_to(&self, client: &str, buyer: &mut Command) -> Value {
+        let results = ask(buyer, &json!({"url": format!("{}/v1", self.url), "key": self.shop.key}));
+        self.recorder.compare(client);
+        results
     }
 
     /// Stops the server, and checks that the books balance.
@@ -180,7 +202,7 @@ async fn openai_python_client_is_compatible() {
     let served = Served::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
     buyer.arg(here("src/tests/peers/buyer.py"));
-    let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
+    let results = tokio::task::block_in_place(|| served.sell_to("openai-python", &mut buyer));
     assert_eq!(results, bought());
     served.stop().await;
 }
@@ -191,7 +213,7 @@ async fn openai_node_client_is_compatible() {
     let served = Served::start().await;
     let mut buyer = Command::new("node");
     buyer.arg(here("src/tests/peers/buyer.mjs")).arg(peer);
-    let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
+    let results = tokio::task::block_in_place(|| served.sell_to("openai-node", &mut buyer));
     assert_eq!(results, bought());
     served.stop().await;
 }
@@ -202,7 +224,7 @@ async fn anthropic_python_client_is_compatible() {
     let served = Served::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
     buyer.arg(here("src/tests/peers/anthropic_buyer.py"));
-    let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
+    let results = tokio::task::block_in_place(|| served.sell_to("anthropic", &mut buyer));
     let turn = |input: u64| {
         json!({
             "type": "message", "role": "assistant", "text": "word word word ", "stop": "end_turn",

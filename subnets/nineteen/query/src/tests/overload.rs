@@ -1,4 +1,5 @@
-//! Twice as many requests as the miners can serve, for seconds, or for ten minutes with
+//! Twice as many requests as the miners can serve, for seconds, or for ten minutes in
+//! `./test --all`, and with
 //!
 //! ```text
 //! TAONET_SATURATION_SECONDS=600 cargo test --release -p taonet-nineteen-query overloaded_market -- --nocapture

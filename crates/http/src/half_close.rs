@@ -1,0 +1,289 @@
+//! Clients that close their sending side while they wait for the response.
+//!
+//! A half-close says nothing about the response (RFC 9112, section 9.6), but looks like the close
+//! of a client that has gone away, whose requests must not occupy the service. Only data tells them
+//! apart: the system of a client that has gone away resets the connection. So the server sends what
+//! HTTP allows at any time and clients ignore: an interim response before the response, and leading
+//! zeros of the next chunk's size between the chunks of a response.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::HttpBody as _;
+use axum::extract::Request;
+use axum::http::Version;
+use axum::http::header::CONTENT_LENGTH;
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// Interim response, which every client of HTTP/1.1 skips.
+const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// Leading zero of a chunk's size.
+const ZERO: &[u8] = b"0";
+/// Maximum number of leading zeros of a chunk's size: some parsers accept at most 16 digits.
+const MAX_ZEROS: u32 = 7;
+/// Time after the half-close until the first probe. It doubles with each probe.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// Maximum time between two probes.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Time in which a handler must begin to read a body that arrived before the half-close. A body
+/// that is still incomplete afterwards is truncated.
+const BODY_GRACE: Duration = Duration::from_millis(500);
+
+/// Lets clients close their sending side while they wait for the responses of these routes. A
+/// client that has gone away is noticed by probes, some milliseconds and two round trips later than
+/// without this middleware. Has an effect in routers that [`serve`](crate::serve) serves, on
+/// HTTP/1.1.
+pub async fn tolerate_half_close(request: Request, next: Next) -> Response {
+    if request.version() == Version::HTTP_11
+        && let Some(exchange) = request.extensions().get::<Exchange>()
+    {
+        exchange.begin(request.body().is_end_stream());
+    }
+    next.run(request).await
+}
+
+/// Progress of the newest request on a connection whose handler tolerates half-closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// There is none: a half-close ends the connection.
+    Idle,
+    /// The handler has not read the complete body.
+    Reading,
+    /// The response has not begun.
+    Waiting,
+    /// The response has begun and not ended.
+    Responding,
+}
+
+/// Shares the phase of a connection between the middlewares of its requests and its stream.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Exchange(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    phase: AtomicU8,
+    /// Whether the response is sent in chunks.
+    is_chunked: AtomicBool,
+}
+
+impl Exchange {
+    /// Records the head of a request, with or without a body.
+    fn begin(&self, is_complete: bool) {
+        self.set_chunked(false);
+        self.set(if is_complete { Phase::Waiting } else { Phase::Reading });
+    }
+
+    /// Records that the body of the request was read to its end.
+    pub(crate) fn complete(&self) {
+        self.advance(Phase::Reading, Phase::Waiting);
+    }
+
+    /// Records that bytes of the response were written.
+    fn respond(&self) {
+        self.advance(Phase::Waiting, Phase::Responding);
+    }
+
+    /// Records the end of the response.
+    pub(crate) fn end(&self) {
+        self.set(Phase::Idle);
+    }
+
+    /// Records whether hyper sends a response in chunks: it has a body of unknown length.
+    pub(crate) fn note_response(&self, response: &Response) {
+        let has_length = response.headers().contains_key(CONTENT_LENGTH);
+        self.set_chunked(!has_length && response.body().size_hint().exact().is_none());
+    }
+
+    fn set_chunked(&self, is_chunked: bool) {
+        self.0.is_chunked.store(is_chunked, Ordering::Release);
+    }
+
+    fn is_chunked(&self) -> bool {
+        self.0.is_chunked.load(Ordering::Acquire)
+    }
+
+    fn set(&self, phase: Phase) {
+        self.0.phase.store(phase as u8, Ordering::Release);
+    }
+
+    fn advance(&self, from: Phase, to: Phase) {
+        let _ = self.0.phase.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    fn phase(&self) -> Phase {
+        let phase = self.0.phase.load(Ordering::Acquire);
+        let phases = [Phase::Reading, Phase::Waiting, Phase::Responding];
+        phases.into_iter().find(|known| *known as u8 == phase).unwrap_or(Phase::Idle)
+    }
+}
+
+/// A connection that hides a half-close from hyper, which would end the connection, as long as a
+/// response is due.
+pub(crate) struct HalfClose<S> {
+    stream: S,
+    exchange: Exchange,
+    /// Whether the last write is pending. Otherwise hyper, which flushes what it buffers, has
+    /// written complete chunks.
+    is_blocked: bool,
+    /// Set once the client has closed its sending side.
+    closed: Option<Closed>,
+}
+
+struct Closed {
+    since: Instant,
+    /// Time until the next probe.
+    pause: Duration,
+    timer: Pin<Box<Sleep>>,
+    /// Number of zeros sent since the last chunk.
+    zeros: u32,
+    /// Whether hyper has written since the timer was set: its bytes are a probe, too.
+    has_written: bool,
+}
+
+impl Closed {
+    fn new() -> Self {
+        let timer = Box::pin(tokio::time::sleep(FIRST_PAUSE));
+        Self { since: Instant::now(), pause: FIRST_PAUSE, timer, zeros: 0, has_written: false }
+    }
+
+    /// Returns the bytes of the next probe.
+    fn probe(&mut self, phase: Phase, is_chunked: bool) -> &'static [u8] {
+        match phase {
+            Phase::Waiting => INTERIM,
+            Phase::Responding if is_chunked && self.zeros < MAX_ZEROS => {
+                self.zeros += 1;
+                ZERO
+            }
+            _ => &[],
+        }
+    }
+
+    fn wait(&mut self) {
+        let next = Instant::now() + self.pause;
+        self.timer.as_mut().reset(next);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> HalfClose<S> {
+    pub(crate) fn new(stream: S, exchange: Exchange) -> Self {
+        Self { stream, exchange, is_blocked: false, closed: None }
+    }
+
+    /// Waits until no response is due, or until a probe fails.
+    fn poll_due(&mut self, closed: &mut Closed, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let phase = self.exchange.phase();
+            let is_due = match phase {
+                Phase::Idle => false,
+                Phase::Reading => closed.since.elapsed() < BODY_GRACE,
+                Phase::Waiting | Phase::Responding => true,
+            };
+            if !is_due && !self.is_blocked {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(closed.timer.as_mut().poll(context));
+            if std::mem::take(&mut closed.has_written) {
+                (closed.pause, closed.zeros) = (FIRST_PAUSE, 0);
+            } else {
+                if !self.is_blocked {
+                    let probe = closed.probe(phase, self.exchange.is_chunked());
+                    self.send(probe, context)?;
+                }
+                closed.pause = (closed.pause * 2).min(LONGEST_PAUSE);
+            }
+            closed.wait();
+        }
+    }
+
+    /// Sends a probe, beside what hyper writes.
+    fn send(&mut self, probe: &[u8], context: &mut Context<'_>) -> io::Result<()> {
+        if probe.is_empty() {
+            return Ok(());
+        }
+        match Pin::new(&mut self.stream).poll_write(context, probe) {
+            Poll::Ready(Ok(written)) if written == probe.len() => {}
+            // A part of the interim response would make the next bytes unreadable.
+            Poll::Ready(Ok(_)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => return Ok(()),
+        }
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Ready(Err(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records the result of a write by hyper.
+    fn note(&mut self, written: &Poll<io::Result<usize>>) {
+        self.is_blocked = written.is_pending();
+        if written.is_ready() {
+            self.exchange.respond();
+            if let Some(closed) = &mut self.closed {
+                closed.has_written = true;
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for HalfClose<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Some(mut closed) = this.closed.take() {
+            let due = this.poll_due(&mut closed, context);
+            this.closed = Some(closed);
+            return due;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        if buffer.filled().len() > before || buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        this.closed = Some(Closed::new());
+        // hyper may have read a request whose handler has not been called yet.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HalfClose<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.note(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        this.note(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use taonet_service::Shutdown;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::{ServeLimits, serve};
+
+/// Longer than the first probes take.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Timeout for what takes milliseconds on an idle machine.
+const LONG: Duration = Duration::from_secs(20);
+
+fn request(path: &str, further: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\n{further}\r\n").into_bytes()
+}
+
+/// Notifies when it is dropped.
+struct Ended(Arc<Notify>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// Returns routes that respond after a pause, and a notification when a request for `/endless`
+/// ends.
+fn routes() -> (Router, Arc<Notify>) {
+    let ended = Arc::new(Notify::new());
+    let guarded = Arc::clone(&ended);
+    let endless = get(move || async move {
+        let _ended = Ended(guarded);
+        std::future::pending::<()>().await;
+    });
+    let slow = get(|| async {
+        sleep(PAUSE).await;
+        "done"
+    });
+    let streamed = get(|| async {
+        let parts = futures::stream::iter(["one ", "two ", "three"]);
+        let parts = futures::StreamExt::then(parts, |part| async move {
+            sleep(PAUSE).await;
+            Ok::<_, io::Error>(part)
+        });
+        Body::from_stream(parts)
+    });
+    // More than the system buffers.
+    let large = get(|| async { vec![b'a'; 16 << 20] });
+    let late = post(|body: Body| async move {
+        sleep(PAUSE).await;
+        axum::body::to_bytes(body, 64).await.unwrap_or_else(|_| Bytes::from("incomplete"))
+    });
+    let tolerant = Router::new()
+        .route("/slow", slow.clone())
+        .route("/streamed", streamed)
+        .route("/large", large)
+        .route("/late", late)
+        .route("/endless", endless)
+        .layer(middleware::from_fn(tolerate_half_close));
+    (tolerant.route("/strict", slow), ended)
+}
+
+async fn start(routes: Router) -> (SocketAddr, Shutdown) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, shutdown) = (listener.local_addr().unwrap(), Shutdown::new());
+    let server = shutdown.clone();
+    shutdown.spawn("server", async move { serve(listener, routes, &server, ServeLimits::default()).await });
+    (address, shutdown)
+}
+
+/// Sends bytes, closes the sending side, and reads to the end of the connection.
+async fn ask(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    let _ = timeout(LONG, stream.read_to_end(&mut answer)).await.expect("the connection stays open");
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn half_closed_client_gets_its_response() {
+    let (address, _shutdown) = start(routes().0).await;
+    let answer = ask(address, &request("/slow", "")).await;
+    let (interim, answer) = answer.rsplit_once("100 Continue\r\n\r\n").expect("an interim response");
+    assert!(interim.starts_with("HTTP/1.1 ") && answer.starts_with("HTTP/1.1 200"), "{interim}{answer}");
+    assert!(answer.ends_with("done"), "{answer}");
+    // The second request of a connection as well.
+    let both = [request("/slow", ""), request("/slow", "")].concat();
+    assert_eq!(ask(address, &both).await.matches("done").count(), 2);
+    // A body that the handler reads late.
+    let post = b"POST /late HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody";
+    assert!(ask(address, post).await.ends_with("body"));
+}
+
+#[tokio::test]
+async fn half_closed_client_gets_all_chunks() {
+    let (address, _shutdown) = start(routes().0).await;
+    let answer = ask(address, &request("/streamed", "")).await;
+    let (_, response) = answer.split_once("HTTP/1.1 200").unwrap();
+    let (_, mut chunks) = response.split_once("\r\n\r\n").unwrap();
+    let (mut text, mut zeros) = (String::new(), 0);
+    while let Some((size, rest)) = chunks.split_once("\r\n") {
+        zeros += size.len() - 1;
+        let size = usize::from_str_radix(size, 16).unwrap();
+        text.push_str(&rest[..size]);
+        chunks = rest[size..].strip_prefix("\r\n").unwrap();
+    }
+    assert_eq!(text, "one two three");
+    assert!(zeros > 0, "the gaps are probed: {answer}");
+}
+
+/// A client that reads nothing before it closes its sending side gets more than the system buffers.
+#[tokio::test]
+async fn half_closed_client_gets_a_large_response() {
+    let (address, _shutdown) = start(routes().0).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&request("/large", "")).await.unwrap();
+    stream.shutdown().await.unwrap();
+    sleep(PAUSE).await;
+    let mut answer = Vec::new();
+    timeout(LONG, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.len() > 16 << 20, "{}", answer.len());
+}
+
+#[tokio::test]
+async fn request_of_a_closed_client_is_cancelled() {
+    let (routes, ended) = routes();
+    let (address, _shutdown) = start(routes).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&request("/endless", "")).await.unwrap();
+    sleep(PAUSE).await;
+    drop(stream);
+    timeout(LONG, ended.notified()).await.expect("the request is cancelled");
+}
+
+/// A client that closes its sending side first, and disconnects later.
+#[tokio::test]
+async fn request_is_cancelled_when_a_half_closed_client_disconnects() {
+    let (routes, ended) = routes();
+    let (address, _shutdown) = start(routes).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&request("/endless", "")).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert!(timeout(PAUSE, ended.notified()).await.is_err(), "the client still waits");
+    drop(stream);
+    timeout(LONG, ended.notified()).await.expect("the request is cancelled");
+}
+
+#[tokio::test]
+async fn half_close_ends_what_does_not_tolerate_it() {
+    let (address, _shutdown) = start(routes().0).await;
+    assert_eq!(ask(address, &request("/strict", "")).await, "");
+    // Clients of HTTP/1.0 know no interim responses.
+    assert_eq!(ask(address, b"GET /slow HTTP/1.0\r\nhost: x\r\n\r\n").await, "");
+    // An incomplete head, and no request at all.
+    for bytes in [&b"GET /slow HT"[..], b""] {
+        let began = Instant::now();
+        assert_eq!(ask(address, bytes).await, "");
+        assert!(began.elapsed() < ServeLimits::default().header_timeout / 2);
+    }
+}
+
+#[tokio::test]
+async fn truncated_body_is_incomplete_after_a_moment() {
+    let (address, _shutdown) = start(routes().0).await;
+    let began = Instant::now();
+    let answer = ask(address, b"POST /late HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nbody").await;
+    assert!(answer.ends_with("incomplete"), "{answer}");
+    assert!(began.elapsed() >= BODY_GRACE);
+}

@@ -1,0 +1,186 @@
+//! JSON of untrusted origin.
+//!
+//! With its feature `raw_value`, which other crates need, serde_json replaces an object with a
+//! private field by the JSON in the text of this field, whose nesting it counts anew. With such
+//! objects in such texts, a request of some MiB is nested thousands of levels deep, and may exceed
+//! the stack of its thread. So these objects are rejected here.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Name of the private field.
+const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
+/// Parses a JSON value with at most 127 levels, however it is written.
+///
+/// # Errors
+/// [`serde_json::Error`] when the bytes are not JSON, or have too many levels.
+pub fn parse_value(bytes: &[u8]) -> serde_json::Result<Value> {
+    parse(bytes, Any)
+}
+
+/// Parses a JSON object with at most 127 levels, however it is written.
+///
+/// # Errors
+/// [`serde_json::Error`] when the bytes are no JSON object, or have too many levels.
+pub fn parse_object(bytes: &[u8]) -> serde_json::Result<Map<String, Value>> {
+    parse(bytes, Object)
+}
+
+fn parse<T>(bytes: &[u8], seed: impl for<'de> DeserializeSeed<'de, Value = T>) -> serde_json::Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = seed.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// Any value.
+struct Any;
+
+/// An object.
+struct Object;
+
+impl<'de> DeserializeSeed<'de> for Any {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Object {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Any {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any valid JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = elements.next_element_seed(Self)? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Value, A::Error> {
+        Object.visit_map(fields).map(Value::Object)
+    }
+}
+
+impl<'de> Visitor<'de> for Object {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let mut values = Map::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            if name == RAW_VALUE {
+                return Err(A::Error::custom(format_args!("unsupported name {RAW_VALUE}")));
+            }
+            values.insert(name, fields.next_value_seed(Any)?);
+        }
+        Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Returns a result that can be compared.
+    fn readable<T>(result: serde_json::Result<T>) -> Result<T, String> {
+        result.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn values_are_parsed_as_by_serde_json() {
+        for text in [
+            r#"{"a": [1, -1, 18446744073709551615, 1.5, 1e308, -0.0, true, null, "h\u00e9\n"], "b": {}, "a": 2}"#,
+            "[]",
+            "\"text\"",
+            "1e999",
+            "{\"a\": 01}",
+            "{} {}",
+            "{\"a\"",
+            "\"\\ud800\"",
+            "",
+        ] {
+            let expected = serde_json::from_slice::<Value>(text.as_bytes());
+            assert_eq!(readable(parse_value(text.as_bytes())), readable(expected), "{text}");
+            let expected = serde_json::from_slice::<Map<String, Value>>(text.as_bytes());
+            assert_eq!(readable(parse_object(text.as_bytes())), readable(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_limited() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(parse_value(nested(127).as_bytes()).is_ok());
+        assert!(parse_value(nested(128).as_bytes()).is_err());
+        let raw = |value: &str| json!({ (RAW_VALUE): value }).to_string();
+        // serde_json itself parses it.
+        let inner = serde_json::from_str::<Value>(&raw("[1]")).unwrap();
+        assert_eq!(inner, json!([1]));
+        let mut text = nested(127);
+        for _ in 0..8 {
+            text = raw(&text);
+            for hidden in [text.clone(), text.replace('$', "\\u0024"), format!("{{\"a\":[{text}]}}")] {
+                let error = parse_value(hidden.as_bytes()).unwrap_err().to_string();
+                assert!(error.starts_with("unsupported name $serde_json::private::RawValue"), "{error}");
+                assert!(parse_object(hidden.as_bytes()).is_err());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_parsed_as_by_serde_json(bytes: Vec<u8>) {
+            prop_assert_eq!(readable(parse_value(&bytes)), readable(serde_json::from_slice::<Value>(&bytes)));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Changed requests of each client library, through the gateway's routes: no response is a server
+//! error, no stream breaks off, and the books balance.
+
+mod mutator;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use futures::StreamExt as _;
+use http_body_util::BodyExt as _;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde_json::Value;
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+
+use super::is_exhaustive;
+use super::market::Shop;
+use super::peers::{recorded_requests, shop};
+use mutator::Mutation;
+
+/// Number of changed requests of a client.
+const SAMPLE: u64 = 250;
+/// The same in `./test --all`.
+const ALL: u64 = 10_000;
+/// Number of requests at the same time: together with their choices, they find enough slots.
+const CONCURRENT: usize = 4;
+/// Texts of events that report an interrupted answer.
+const INTERRUPTED: [&str; 3] = ["\"code\":\"no_answer\"", "event: response.failed", "event: error"];
+
+/// Sends a request; returns the status and the complete body.
+async fn send(shop: &Shop, mutation: &Mutation) -> (StatusCode, String) {
+    let answered = async {
+        let response = shop.router.clone().oneshot(mutation.request(&shop.key)).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    timeout(Duration::from_mins(1), answered)
+        .await
+        .unwrap_or_else(|_| panic!("no response within a minute: {mutation}"))
+}
+
+/// Asserts that a response is an answer, or an error of the buyer's with a message.
+fn check(status: StatusCode, body: &str, mutation: &Mutation) {
+    assert!(status.is_success() || status.is_client_error(), "{status} {body}\n{mutation}");
+    if status.is_success() {
+        assert!(!INTERRUPTED.iter().any(|event| body.contains(event)), "{body}\n{mutation}");
+        return;
+    }
+    let error: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}\n{mutation}"));
+    assert!(error["error"]["message"].is_string(), "{body}\n{mutation}");
+}
+
+/// Sends the requests of a client, and changed ones.
+async fn send_changed_requests(client: &str) {
+    let (requests, shop) = (recorded_requests(client), shop().await);
+    let mut answers = 0;
+    for request in &requests {
+        let mutation = Mutation::unchanged(request);
+        let (status, body) = send(&shop, &mutation).await;
+        check(status, &body, &mutation);
+        answers += usize::from(status.is_success());
+    }
+    // The others are errors that the contract tests provoke.
+    assert!(answers * 4 >= requests.len() * 3, "{answers} of {}", requests.len());
+    let count = if is_exhaustive() { ALL } else { SAMPLE };
+    let changed = (0..count).map(|number| {
+        let mutation = Mutation::of(&requests, &mut StdRng::seed_from_u64(number));
+        let shop = &shop;
+        async move {
+            let (status, body) = send(shop, &mutation).await;
+            check(status, &body, &mutation);
+            status
+        }
+    });
+    let statuses: Vec<_> = futures::stream::iter(changed).buffer_unordered(CONCURRENT).collect().await;
+    let mut counts = BTreeMap::new();
+    for status in statuses {
+        *counts.entry(status.as_u16()).or_insert(0) += 1;
+    }
+    println!("{client}: {counts:?}");
+    assert!(counts.contains_key(&200) && counts.contains_key(&400), "{counts:?}");
+    timeout(Duration::from_mins(2), shop.settled()).await.expect("a request is still in flight");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_requests_of_openais_python_client_are_answered_or_refused() {
+    send_changed_requests("openai-python").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_requests_of_openais_node_client_are_answered_or_refused() {
+    send_changed_requests("openai-node").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_requests_of_anthropics_client_are_answered_or_refused() {
+    send_changed_requests("anthropic").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_requests_of_litellm_are_answered_or_refused() {
+    send_changed_requests("litellm").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_requests_of_langchain_are_answered_or_refused() {
+    send_changed_requests("langchain").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_requests_of_llm_are_answered_or_refused() {
+    send_changed_requests("llm").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_requests_of_the_ai_sdk_are_answered_or_refused() {
+    send_changed_requests("ai-sdk").await;
+}
