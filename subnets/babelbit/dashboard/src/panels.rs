@@ -81,7 +81,7 @@ fn leaderboard(section: &BabelbitSection, index: &Index, contest: ChallengeType)
         Column::text("Miner"),
         Column::number("Score"),
         Column::text("Over time"),
-        Column::number("Meaning"),
+        Column::number("Accuracy"),
         Column::number("Rate"),
         Column::number("Late by"),
         Column::number("Wall clock"),

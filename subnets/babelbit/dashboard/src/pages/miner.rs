@@ -71,7 +71,7 @@ fn summary(index: &Index, contest: ChallengeType, miner: &MinerKey) -> Markup {
             dl.figures {
                 div { dt { "Rank" } dd { (rank + 1) small { "of " (board.len()) } } }
                 div { dt { "Score" } dd { (score(standing.score)) } }
-                div { dt { "Meaning" } dd { (number(standing.accuracy, 2)) } }
+                div { dt { "Accuracy" } dd { (number(standing.accuracy, 2)) } }
                 div { dt { "Speaking rate" } dd { (number(standing.rate_ratio, 2)) small { "of the reference" } } }
                 div { dt { "Late by" } dd { (duration(standing.overshoot_sec)) small { "virtual clock" } } }
                 div { dt { "Wall clock" } dd { (duration(standing.wall_after_source_sec)) small { "after the source" } } }

@@ -58,7 +58,7 @@ pub(super) fn score(value: f64) -> Markup {
 /// Renders the header cells for the columns of [`standing_cells`].
 pub(super) fn standing_header() -> Markup {
     html! {
-        th.num scope="col" { "Meaning" }
+        th.num scope="col" { "Accuracy" }
         th.num scope="col" { "Rate" }
         th.num scope="col" title="seconds after the end of the source, on the virtual clock" { "Late by" }
         th.num scope="col" title="wall-clock time from the last frame to the end of the reply" { "Wall clock" }

@@ -95,7 +95,7 @@ async fn every_page_shows_the_contest() {
     let (_, body) = get(&router, "/challenges/1").await;
     for part in [
         "Decided by:",
-        "wrong meaning: similarity 0.410 is below 0.65",
+        "low accuracy: 0.410 is below 0.65",
         "<del>late</del>",
         "<ins>early</ins>",
         "class=\"window\"",
