@@ -147,6 +147,8 @@ fn a_kept_contest_has_the_numbers_of_its_report() {
             assert!(row.contains(&format!("<strong>{}</strong>", miner["name"].as_str().unwrap())), "{address}: {row}");
         }
     }
+    let title = report["challenges"][0]["title"].as_str().unwrap();
+    assert!(page(&format!("{site}/challenges")).contains(title), "{title}");
     let miners = report["miners"].as_array().unwrap();
     for miner in miners.iter().filter(|miner| miner["score"] == 0.0) {
         assert!(row(&page(&format!("{site}/")), miner).contains(miner["reason"].as_str().unwrap()), "{miner}");

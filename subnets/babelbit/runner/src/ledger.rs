@@ -55,6 +55,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (4, "outbox", include_str!("../migrations/0004_outbox.sql")),
         (5, "take ups", include_str!("../migrations/0005_take_ups.sql")),
         (6, "text files", include_str!("../migrations/0006_text_files.sql")),
+        (7, "titles", include_str!("../migrations/0007_titles.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

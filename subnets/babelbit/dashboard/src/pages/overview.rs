@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use taonet_babelbit_runner::{RoundEnd, RoundRow};
 use taonet_dashboard::draw::meter;
-use taonet_dashboard::{Paging, View, live, shown};
+use taonet_dashboard::{Paging, View, live};
 
 use super::parts::{
     challenge_link, contest, history, score, standing_cells, standing_header, state, tabs, time, warning,
@@ -151,7 +151,7 @@ fn rounds(index: &Index) -> Markup {
                         span {
                             span.badge { (round.challenge_type) } " "
                             @if let Some(epoch) = round.epoch { "epoch " (epoch) } @else { "epoch unknown" }
-                            @if let Some(uid) = &round.challenge_uid { " · " (shown(uid)) }
+                            @if let Some(title) = index.title_of(round) { " · " (title) }
                         }
                         small { span class=(class) { (text) } " · " (time(round.ended_unix)) }
                     }

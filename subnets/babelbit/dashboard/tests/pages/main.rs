@@ -121,6 +121,26 @@ async fn every_page_shows_the_contest() {
 }
 
 #[tokio::test]
+async fn challenges_are_shown_with_their_titles() {
+    let directory = tempfile::tempdir().unwrap();
+    let recorded = Recorded::open(directory.path()).await;
+    recorded.play("challenge-1", 3, 2).await;
+    recorded.play("challenge-2", 3, 2).await;
+    let title = "UPDATE challenge SET title = 'The <ferry>' WHERE challenge_uid = 'challenge-1'";
+    recorded::execute(&directory.path().join("state"), title).await;
+    let router = site(directory.path()).await;
+    for page in ["/".to_owned(), "/challenges".to_owned(), format!("/miners/{}", hotkey(2))] {
+        let (_, body) = get(&router, &page).await;
+        for (part, is_shown) in [("The &lt;ferry&gt;", true), ("challenge-1", false), ("challenge-2", true)] {
+            assert_eq!(body.contains(part), is_shown, "{part} on {page}: {body}");
+        }
+    }
+    // Files and logs name the challenge by its ID.
+    let (_, body) = get(&router, "/challenges/1").await;
+    assert!(body.contains("<h1>The &lt;ferry&gt;") && body.contains(">challenge-1<"), "{body}");
+}
+
+#[tokio::test]
 async fn recordings_are_played_in_parts() {
     let directory = tempfile::tempdir().unwrap();
     Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;

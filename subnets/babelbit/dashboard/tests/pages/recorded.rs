@@ -131,6 +131,7 @@ impl Recorded {
             .collect();
         let new = NewChallenge {
             challenge_uid: uid.into(),
+            title: None,
             challenge_type: ChallengeType::Main,
             run_timestamp: "20260101_120000".into(),
             started_unix: 1_780_000_000,
