@@ -100,6 +100,19 @@ async fn a_solo_challenge_keeps_its_main_challenge() {
 }
 
 #[tokio::test]
+async fn running_daemon_shows_signs_of_life() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(Ledger::last_sign_of_life(directory.path()), None);
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    ledger.lock.as_ref().unwrap().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(7)).unwrap();
+    assert_eq!(Ledger::last_sign_of_life(directory.path()), Some(7));
+    let shutdown = Shutdown::new();
+    shutdown.request();
+    ledger.show_life(&shutdown).await;
+    assert!(Ledger::last_sign_of_life(directory.path()).unwrap() > 1_000_000_000);
+}
+
+#[tokio::test]
 async fn newest_title_of_a_challenge_is_stored() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
