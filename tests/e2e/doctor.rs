@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use taonet_database::testing::{Nats, Postgres};
 
 use crate::chain::{BABELBIT, Chain};
-use crate::support::{Daemon, bb, free_address, local_bb, repository, stderr, tao};
+use crate::support::{Daemon, bb, free_address, local_bb, refusal, repository, stderr, tao};
 
 /// All checks, in the order of a report.
 const CHECKS: [&str; 12] = [
@@ -29,12 +29,17 @@ const CHECKS: [&str; 12] = [
     "reachability",
 ];
 
-/// Returns `tao doctor --json` for all daemons, with its home and its state in a folder, on a network.
+/// Returns `tao doctor --json` for all daemons of Babelbit, with its home and its state in a folder, on a network.
 fn doctor(folder: &Path, network: &str) -> Command {
+    doctor_of(&["gateway", "signer", "validator", "runner", "miner"], folder, network)
+}
+
+/// Returns `tao doctor --json` for some daemons, with its home and its state in a folder, on a network.
+fn doctor_of(roles: &[&str], folder: &Path, network: &str) -> Command {
     let mut command = tao();
     command.args(["doctor", "--json", "--ntp-server", "127.0.0.1:9"]).current_dir(folder);
     // In a container, no daemon is selected by default.
-    for role in ["gateway", "signer", "validator", "runner", "miner"] {
+    for role in roles {
         command.args(["--role", role]);
     }
     command.env("HOME", folder).env("XDG_STATE_HOME", folder.join("state")).env("XDG_CACHE_HOME", folder.join("cache"));
@@ -184,6 +189,38 @@ fn other_subnet_has_no_checks_of_babelbit() {
     let other = report(&command.env("BABELBIT_NETUID", "x").output().unwrap());
     assert_finding(&other, "settings", "skipped", "are not used by other subnets");
     assert_finding(&other, "network", "ok", "exists, unnamed, at block ");
+}
+
+#[test]
+fn daemons_of_other_subnets_have_checks_of_ports_and_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let unreachable = format!("ws://{}", free_address());
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let used = other.local_addr().unwrap().to_string();
+    // Its netuid is that of the main network.
+    let mut command = doctor_of(&["nineteen-miner"], folder.path(), &unreachable);
+    let broken = report(&command.args(["--listen", &used, "--model", "no/such/model"]).output().unwrap());
+    assert_finding(&broken, "ports", "fault", "in use by another program");
+    assert_finding(&broken, "models", "fault", "does not exist");
+    let free = free_address();
+    let mut command = doctor_of(&["proof-validator"], folder.path(), &unreachable);
+    let empty = report(&command.args(["--listen", &free, "--circuits", "."]).output().unwrap());
+    assert_finding(&empty, "ports", "ok", "free");
+    assert_eq!(findings(&empty, "models")[0]["status"], "fault", "{empty}");
+    let mut command = doctor_of(&["prompting-validator"], folder.path(), &unreachable);
+    let prompting = report(&command.args(["--netuid", "1"]).output().unwrap());
+    assert_finding(&prompting, "ports", "skipped", "pass --listen");
+    assert_finding(&prompting, "models", "warning", "not installed: downloaded at the first start");
+    let none: &[&str] = &[];
+    for (roles, options, expected) in [
+        (&["miner", "proof-miner"][..], none, "cannot be checked together"),
+        (&["miner"], &["--listen", free.as_str()], "addresses of Babelbit's daemons are settings"),
+        (&["miner"], &["--model", "x"], "are options of daemons of other subnets"),
+        (&["prompting-miner"], none, "pass --netuid"),
+    ] {
+        let output = doctor_of(roles, folder.path(), &unreachable).args(options).output().unwrap();
+        assert!(refusal(&output, 2).contains(expected), "{roles:?}: {}", stderr(&output));
+    }
 }
 
 #[test]
