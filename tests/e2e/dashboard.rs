@@ -103,7 +103,8 @@ fn cells(row: &str) -> Vec<String> {
     row.split("<td").skip(1).map(text).collect()
 }
 
-/// Returns a miner's columns in a report of its contest: score, accuracy, rate, late by, wall clock, lost points.
+/// Returns a miner's columns in a report of its contest: score, accuracy, rate, late by, wall
+/// clock, lost points.
 fn columns(miner: &Value) -> [String; 6] {
     let value = |name: &str| miner[name].as_f64();
     let gates = serde_json::from_value(miner["failed_gates"].clone()).unwrap();

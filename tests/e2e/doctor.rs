@@ -29,12 +29,14 @@ const CHECKS: [&str; 12] = [
     "reachability",
 ];
 
-/// Returns `tao doctor --json` for all daemons of Babelbit, with its home and its state in a folder, on a network.
+/// Returns `tao doctor --json` for all daemons of Babelbit, with its home and its state in a
+/// folder, on a network.
 fn doctor(folder: &Path, network: &str) -> Command {
     doctor_of(&["gateway", "signer", "validator", "runner", "miner"], folder, network)
 }
 
-/// Returns `tao doctor --json` for some daemons, with its home and its state in a folder, on a network.
+/// Returns `tao doctor --json` for some daemons, with its home and its state in a folder, on a
+/// network.
 fn doctor_of(roles: &[&str], folder: &Path, network: &str) -> Command {
     let mut command = tao();
     command.args(["doctor", "--json", "--ntp-server", "127.0.0.1:9"]).current_dir(folder);

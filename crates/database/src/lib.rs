@@ -131,9 +131,9 @@ impl Limits {
 
 /// Returns the options of a pool of connections to a SQLite file, which never closes them.
 ///
-/// Each connection has a thread of its own, and the allocator keeps memory for each thread that ever ran: if old
-/// connections were replaced, as sqlx does every 30 minutes by default, a daemon would grow for hours. A file needs no
-/// new connections, unlike a server behind a load balancer.
+/// Each connection has a thread of its own, and the allocator keeps memory for each thread that
+/// ever ran: if old connections were replaced, as sqlx does every 30 minutes by default, a daemon
+/// would grow for hours. A file needs no new connections, unlike a server behind a load balancer.
 fn sqlite_pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
     SqlitePoolOptions::new().max_connections(connections).acquire_timeout(wait).idle_timeout(None).max_lifetime(None)
 }
@@ -177,8 +177,9 @@ impl Database {
             .disable_statement_logging();
         let pool = sqlite_pool(SQLITE_CONNECTIONS, limits.wait).connect_with(options).await?;
         within(MIGRATION, async { Ok(migrations.run(&pool).await?) }).await?;
-        // All connections are opened now, so that memory does not grow with the first burst of requests. One after the
-        // other, and not by `min_connections`: of two connections that switch a new file to WAL mode, one fails.
+        // All connections are opened now, so that memory does not grow with the first burst of
+        // requests. One after the other, and not by `min_connections`: of two connections that
+        // switch a new file to WAL mode, one fails.
         let mut connections = Vec::new();
         for _ in 0..SQLITE_CONNECTIONS {
             connections.push(pool.acquire().await?);

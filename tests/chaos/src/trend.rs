@@ -38,8 +38,8 @@ pub struct ProcessTrend {
     pub last_mib: f64,
     /// Growth of resident memory, in percent.
     pub growth_percent: f64,
-    /// Anonymous memory (heaps and stacks) after the warm-up and at the end, in MiB: not judged, but it tells a leak
-    /// from pages of the program that were read late.
+    /// Anonymous memory (heaps and stacks) after the warm-up and at the end, in MiB: not judged,
+    /// but it tells a leak from pages of the program that were read late.
     pub anonymous_mib: [f64; 2],
     /// Resident pages of mapped files after the warm-up and at the end, in MiB: not judged.
     pub file_mib: [f64; 2],

@@ -1,5 +1,6 @@
-// Opens the status page of Nineteen's gateway, in both colour schemes and at the widths of a desktop, a tablet and a
-// phone, and waits until its script has updated the table. Arguments: directory of the packages, URL. Prints a report.
+// Opens the status page of Nineteen's gateway, in both colour schemes and at the widths of a
+// desktop, a tablet and a phone, and waits until its script has updated the table. Arguments:
+// directory of the packages, URL. Prints a report.
 
 import { DESKTOP, PHONE, TABLET, Visitor } from "./visitor.mjs";
 

@@ -24,7 +24,8 @@ async function picture(name, path, { ready = "h1, h2", from, fullPage = false, .
 
 if (state === "running") {
   await picture("subnets", "/", { viewport: DESKTOP, deviceScaleFactor: 1, colorScheme: "dark", fullPage: true });
-  // The overview begins with Babelbit, whose leaderboard takes a screen of a phone; the other subnets follow.
+  // The overview begins with Babelbit, whose leaderboard takes a screen of a phone; the other
+  // subnets follow.
   await picture("phone-babelbit", "/", { viewport: PHONE });
   await picture("phone-overview", "/", { viewport: PHONE, from: "#nineteen" });
   for (const subnet of ["nineteen", "proof", "prompting"]) await picture(`phone-${subnet}`, `/${subnet}`, { viewport: PHONE });

@@ -43,8 +43,8 @@ pub fn spawn_clock_check(chain: Arc<dyn Chain>, shutdown: &Shutdown) {
     });
 }
 
-/// Compares the clock with the chain of the settings, for a daemon without a connection to it. Such a daemon may run
-/// where no node can be reached: then the check is skipped.
+/// Compares the clock with the chain of the settings, for a daemon without a connection to it. Such
+/// a daemon may run where no node can be reached: then the check is skipped.
 pub fn spawn_network_clock_check(shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("pre-flight", async move {

@@ -45,13 +45,14 @@ pub(crate) struct DoctorArgs {
     /// Netuid of the subnet [default: BABELBIT_NETUID, or 59]
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,
-    /// Daemon to check: gateway, signer, validator, runner or miner of Babelbit; nineteen-validator, nineteen-entry,
-    /// nineteen-query, nineteen-miner, proof-validator, proof-miner, prompting-validator or prompting-miner; may be
-    /// repeated [default: those of the subnet; in a container, none]
+    /// Daemon to check: gateway, signer, validator, runner or miner of Babelbit;
+    /// nineteen-validator, nineteen-entry, nineteen-query, nineteen-miner, proof-validator,
+    /// proof-miner, prompting-validator or prompting-miner; may be repeated [default: those of the
+    /// subnet; in a container, none]
     #[arg(long, value_enum, value_name = "ROLE", hide_possible_values = true)]
     role: Vec<Role>,
-    /// Address of the daemon in --role, if it is none of Babelbit's: its --listen, or --metrics [default: that of the
-    /// daemon]
+    /// Address of the daemon in --role, if it is none of Babelbit's: its --listen, or --metrics
+    /// [default: that of the daemon]
     #[arg(long, value_name = "ADDRESS", requires = "role")]
     listen: Option<SocketAddr>,
     /// Language model of a daemon of Nineteen or of text prompting, as its --model or --judge-model
@@ -84,7 +85,8 @@ pub(crate) struct DoctorArgs {
 }
 
 impl DoctorArgs {
-    /// Returns the selected subnet: that of --netuid, else of the daemons in --role; `None` without either.
+    /// Returns the selected subnet: that of --netuid, else of the daemons in --role; `None` without
+    /// either.
     fn selected_netuid(&self) -> Option<NetUid> {
         self.netuid.or_else(|| self.role.first()?.netuid())
     }
@@ -193,7 +195,8 @@ struct Subnet {
 }
 
 impl Subnet {
-    /// Reads and checks the settings of the selected subnet, by default Babelbit's; `None` if any is invalid.
+    /// Reads and checks the settings of the selected subnet, by default Babelbit's; `None` if any
+    /// is invalid.
     fn read(args: &DoctorArgs) -> (Option<Self>, Vec<Finding>) {
         let selected = args.selected_netuid();
         // An invalid BABELBIT_NETUID is a fault of Babelbit's settings, and does not concern another subnet.
@@ -315,7 +318,8 @@ fn read_hotkey(args: &DoctorArgs) -> anyhow::Result<StoredKey> {
     }
 }
 
-/// Checks the models of the runner, and of a miner that shortens phrases; of other subnets, those of the options.
+/// Checks the models of the runner, and of a miner that shortens phrases; of other subnets, those
+/// of the options.
 async fn check_models(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
     let skipped = |reason: &str| vec![Finding::skipped(Check::Models, "", reason)];
     if let Some(reason) = skip_reason(subnet, roles) {
@@ -397,8 +401,8 @@ fn verify_language_model(purpose: &str, source: &Path, store: &ModelStore, remed
     }
 }
 
-/// Checks the models and circuits with which daemons of other subnets are started, and the embedder of a validator of
-/// text prompting.
+/// Checks the models and circuits with which daemons of other subnets are started, and the embedder
+/// of a validator of text prompting.
 fn verify_options(language_model: Option<&Path>, circuits: Option<&Path>, has_embedder: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     match chat_model::store() {

@@ -1,5 +1,5 @@
-//! Checks env.example and docs/settings.md: every setting with its default and description. `TAONET_UPDATE_DOCS=1`
-//! regenerates them.
+//! Checks env.example and docs/settings.md: every setting with its default and description.
+//! `TAONET_UPDATE_DOCS=1` regenerates them.
 
 use std::fmt::Write as _;
 use std::path::Path;

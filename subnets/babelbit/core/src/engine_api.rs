@@ -119,7 +119,8 @@ impl TextToken {
 pub struct UtterancePayload {
     /// ID of the challenge.
     pub challenge_uid: String,
-    /// Title of the challenge, for display. The reference's engine sends none; a value that is not a text is ignored.
+    /// Title of the challenge, for display. The reference's engine sends none; a value that is not
+    /// a text is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<Value>,
     /// ID of the session, for [`NextRequest`].

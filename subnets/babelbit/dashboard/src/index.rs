@@ -200,7 +200,8 @@ impl Index {
         self.challenges.iter().find(|challenge| challenge.head.id == id)
     }
 
-    /// Returns the title of a round's challenge, else its ID; `None` for a round without a challenge.
+    /// Returns the title of a round's challenge, else its ID; `None` for a round without a
+    /// challenge.
     pub(crate) fn title_of(&self, round: &RoundRow) -> Option<String> {
         let uid = round.challenge_uid.as_ref()?;
         let challenge = self.of(round.challenge_type).find(|challenge| challenge.head.challenge_uid == *uid);

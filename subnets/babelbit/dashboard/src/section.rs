@@ -20,7 +20,8 @@ use crate::panels;
 use crate::source::{LEDGER, Source};
 use crate::validators::Validators;
 
-/// Longest time without a sign of life of the runner, in seconds; its daemon shows one every minute.
+/// Longest time without a sign of life of the runner, in seconds; its daemon shows one every
+/// minute.
 const MAX_SILENCE: i64 = 600;
 /// Why the runner counts as stopped.
 const SILENT: &str = "it has shown no sign of life for more than 10 minutes; hint: is `bb runner` running? Its log has \
@@ -65,7 +66,8 @@ impl BabelbitSection {
         self.validators.read(client, &self.source.index(), changes).await;
     }
 
-    /// Marks the runner as stopped on purpose, such as at the end of a demonstration, and reports the change.
+    /// Marks the runner as stopped on purpose, such as at the end of a demonstration, and reports
+    /// the change.
     pub fn end(&self, changes: &Changes) {
         self.has_ended.store(true, Ordering::Relaxed);
         changes.report();
@@ -77,8 +79,8 @@ impl BabelbitSection {
         activity(last.is_some(), self.has_ended.load(Ordering::Relaxed) || is_silent(last))
     }
 
-    /// Returns why the runner counts as stopped against its will. Only its daemon records rounds: a single contest, such
-    /// as that of the demonstration, may end.
+    /// Returns why the runner counts as stopped against its will. Only its daemon records rounds: a
+    /// single contest, such as that of the demonstration, may end.
     pub(crate) fn stopped(&self) -> Option<(&'static str, &'static str)> {
         let is_daemon = !self.source.index().rounds.is_empty() && !self.has_ended.load(Ordering::Relaxed);
         (is_daemon && is_silent(self.source.last_sign_of_life())).then_some(("The runner has stopped", SILENT))
@@ -153,7 +155,8 @@ impl Section for BabelbitSection {
     }
 }
 
-/// Returns whether the last sign of life of the runner, in seconds since the Unix epoch, was long ago.
+/// Returns whether the last sign of life of the runner, in seconds since the Unix epoch, was long
+/// ago.
 fn is_silent(last: Option<i64>) -> bool {
     last.is_some_and(|last| now_unix().saturating_sub(last) > MAX_SILENCE)
 }

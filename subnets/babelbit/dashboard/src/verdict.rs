@@ -20,7 +20,8 @@ pub const fn reason(gate: Gate) -> &'static str {
     }
 }
 
-/// Returns the reasons for lost points, most frequent first, such as `too late in 4 of 5, low accuracy in 1`.
+/// Returns the reasons for lost points, most frequent first, such as `too late in 4 of 5, low
+/// accuracy in 1`.
 pub fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
     let mut failed: Vec<_> = failed.iter().collect();
     failed.sort_by_key(|(_, count)| std::cmp::Reverse(**count));

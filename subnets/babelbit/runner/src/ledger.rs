@@ -184,8 +184,8 @@ impl Ledger {
         Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), lock: None })
     }
 
-    /// Shows every minute until shutdown that the runner runs, in the modification time of the lock file: a round
-    /// takes place every few hours, and nothing is recorded between two rounds.
+    /// Shows every minute until shutdown that the runner runs, in the modification time of the lock
+    /// file: a round takes place every few hours, and nothing is recorded between two rounds.
     pub async fn show_life(&self, shutdown: &Shutdown) {
         loop {
             let marked = self.lock.as_ref().map(|lock| lock.set_modified(SystemTime::now()));
@@ -199,8 +199,8 @@ impl Ledger {
         }
     }
 
-    /// Returns when a runner of a state directory last showed that it runs ([`Self::show_life`], or its start), in
-    /// seconds since the Unix epoch; `None` if none has used the directory.
+    /// Returns when a runner of a state directory last showed that it runs ([`Self::show_life`], or
+    /// its start), in seconds since the Unix epoch; `None` if none has used the directory.
     pub fn last_sign_of_life(directory: &Path) -> Option<i64> {
         let modified = std::fs::metadata(directory.join(LOCK)).and_then(|lock| lock.modified()).ok()?;
         i64::try_from(unix_time(modified).as_secs()).ok()

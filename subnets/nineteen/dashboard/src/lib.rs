@@ -24,9 +24,10 @@
 //! # }
 //! ```
 //!
-//! If a source cannot be read, the pages show the reason, with the data of the last successful read. The same words as
-//! on the gateway's page `/status` name the columns. The crate computes no scores: it shows those that the validator has
-//! stored. The spend by key has the names of the keys: neither the keys themselves nor their balances are shown.
+//! If a source cannot be read, the pages show the reason, with the data of the last successful
+//! read. The same words as on the gateway's page `/status` name the columns. The crate computes no
+//! scores: it shows those that the validator has stored. The spend by key has the names of the
+//! keys: neither the keys themselves nor their balances are shown.
 //!
 //! Uses `taonet-dashboard` (layout, charts), `taonet-nineteen-store` (the database), `taonet-nineteen-core`,
 //! `taonet-http` (its client), `taonet-service` and `taonet-primitives`. Used by `tao dashboard` and `tao top`.

@@ -146,9 +146,9 @@ fn is_host(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
-/// Colours, cards, badges and tables are those of the dashboard, `crates/dashboard/assets/page.css`.
-/// On a phone, the table scrolls. The script updates the table: to reload the page would take a reader
-/// with a screen reader or a keyboard back to its beginning.
+/// Colours, cards, badges and tables are those of the dashboard,
+/// `crates/dashboard/assets/page.css`. On a phone, the table scrolls. The script updates the table:
+/// to reload the page would take a reader with a screen reader or a keyboard back to its beginning.
 const HEAD: &str = "<!doctype html>
 <html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">
 <title>Nineteen</title><script src=\"/status.js\" defer></script>

@@ -192,8 +192,8 @@ impl Store {
         rows.iter().map(used).collect()
     }
 
-    /// Returns the usage by day and key since a day in UTC (such as `2026-11-21`), at most `limit` rows: newest day
-    /// first, and on each day the highest charge first.
+    /// Returns the usage by day and key since a day in UTC (such as `2026-11-21`), at most `limit`
+    /// rows: newest day first, and on each day the highest charge first.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.

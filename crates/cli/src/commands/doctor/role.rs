@@ -54,7 +54,8 @@ impl Role {
         Self::BABELBIT.contains(&self)
     }
 
-    /// Returns the netuid of the daemon's subnet on the main network; `None` for daemons of any subnet.
+    /// Returns the netuid of the daemon's subnet on the main network; `None` for daemons of any
+    /// subnet.
     pub(super) const fn netuid(self) -> Option<NetUid> {
         match self {
             Self::NineteenValidator | Self::NineteenEntry | Self::NineteenQuery | Self::NineteenMiner => Some(NINETEEN),
@@ -63,7 +64,8 @@ impl Role {
         }
     }
 
-    /// Returns the daemons that usually run for another subnet than Babelbit, by its netuid on the main network.
+    /// Returns the daemons that usually run for another subnet than Babelbit, by its netuid on the
+    /// main network.
     pub(super) fn of_subnet(netuid: NetUid) -> &'static [Self] {
         if netuid == NINETEEN {
             &[Self::NineteenValidator, Self::NineteenMiner]
@@ -96,8 +98,9 @@ impl Role {
         }
     }
 
-    /// Returns the name under which a daemon of another subnet than Babelbit reports itself, and the port of its own or
-    /// of its metrics without an option, on 127.0.0.1; `None` without a default.
+    /// Returns the name under which a daemon of another subnet than Babelbit reports itself, and
+    /// the port of its own or of its metrics without an option, on 127.0.0.1; `None` without a
+    /// default.
     pub(super) const fn default_port(self) -> Option<(&'static str, Option<u16>)> {
         Some(match self {
             Self::NineteenValidator => ("nineteen validator", Some(8091)),
@@ -112,15 +115,16 @@ impl Role {
         })
     }
 
-    /// Checks the port of a daemon of another subnet than Babelbit, at `listen` or at its default address; `None` for a
-    /// daemon without any.
+    /// Checks the port of a daemon of another subnet than Babelbit, at `listen` or at its default
+    /// address; `None` for a daemon without any.
     pub(super) async fn check_default_port(self, listen: Option<SocketAddr>) -> Option<Finding> {
         let (name, usual) = self.default_port()?;
         let usual = usual.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         Some(port(&[name], listen.or(usual)?, "--listen or --metrics").await)
     }
 
-    /// Checks the port of a daemon of Babelbit; `None` for a miner without a configured port, and for other daemons.
+    /// Checks the port of a daemon of Babelbit; `None` for a miner without a configured port, and
+    /// for other daemons.
     pub(super) async fn check_port(self, config: &Config) -> Option<Finding> {
         let (names, address, setting): (&[&str], _, _) = match self {
             Self::Gateway => {

@@ -132,8 +132,9 @@ impl SourceInfo {
 }
 
 impl Ledger {
-    /// Inserts a challenge, or completes an existing one: adds missing utterances, and sets a partial challenge to
-    /// playing once it is complete. Other existing data stays unchanged, except for the reference and the title.
+    /// Inserts a challenge, or completes an existing one: adds missing utterances, and sets a
+    /// partial challenge to playing once it is complete. Other existing data stays unchanged,
+    /// except for the reference and the title.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.

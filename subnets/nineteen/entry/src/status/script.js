@@ -6,7 +6,8 @@ const rows = document.getElementById("tasks");
 const state = document.getElementById("state");
 let updated = new Date();
 
-// Replaces only the rows, so that the table stays where the reader has scrolled to, and keeps the focus.
+// Replaces only the rows, so that the table stays where the reader has scrolled to, and keeps the
+// focus.
 async function update() {
   try {
     const response = await fetch("/status", { cache: "no-store" });
