@@ -118,6 +118,7 @@ fn challenge(recordings: &[Recording]) -> Result<PrefetchedChallenge> {
     let document = json!({"utterances": references.collect::<Vec<_>>()});
     Ok(PrefetchedChallenge {
         challenge_uid: "bench".into(),
+        title: None,
         utterances: utterances.collect::<Result<_>>()?,
         error: None,
         reference: Some(Reference { document, source: "vectors/speech".into() }),

@@ -98,7 +98,7 @@ fn challenge() -> Result<PrefetchedChallenge> {
         "utterance_frames": SOURCE_SAMPLES, "audio_b64": STANDARD.encode(wav),
     });
     let utterances = vec![serde_json::from_value(utterance).context("utterance")?];
-    Ok(PrefetchedChallenge { challenge_uid: "bench".into(), utterances, error: None, reference: None })
+    Ok(PrefetchedChallenge { challenge_uid: "bench".into(), title: None, utterances, error: None, reference: None })
 }
 
 /// A scorer that gives every reply the same error: recognition is measured elsewhere.

@@ -103,7 +103,8 @@ fn cells(row: &str) -> Vec<String> {
     row.split("<td").skip(1).map(text).collect()
 }
 
-/// Returns a miner's columns in a report of its contest: score, meaning, rate, late by, wall clock, lost points.
+/// Returns a miner's columns in a report of its contest: score, accuracy, rate, late by, wall
+/// clock, lost points.
 fn columns(miner: &Value) -> [String; 6] {
     let value = |name: &str| miner[name].as_f64();
     let gates = serde_json::from_value(miner["failed_gates"].clone()).unwrap();
@@ -147,6 +148,8 @@ fn a_kept_contest_has_the_numbers_of_its_report() {
             assert!(row.contains(&format!("<strong>{}</strong>", miner["name"].as_str().unwrap())), "{address}: {row}");
         }
     }
+    let title = report["challenges"][0]["title"].as_str().unwrap();
+    assert!(page(&format!("{site}/challenges")).contains(title), "{title}");
     let miners = report["miners"].as_array().unwrap();
     for miner in miners.iter().filter(|miner| miner["score"] == 0.0) {
         assert!(row(&page(&format!("{site}/")), miner).contains(miner["reason"].as_str().unwrap()), "{miner}");

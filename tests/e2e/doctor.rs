@@ -4,13 +4,14 @@ use std::fs::{Permissions, set_permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use taonet_database::testing::{Nats, Postgres};
 
 use crate::chain::{BABELBIT, Chain};
-use crate::support::{Daemon, bb, free_address, local_bb, stderr, tao};
+use crate::support::{Daemon, bb, free_address, local_bb, refusal, repository, stderr, tao};
 
 /// All checks, in the order of a report.
 const CHECKS: [&str; 12] = [
@@ -28,12 +29,19 @@ const CHECKS: [&str; 12] = [
     "reachability",
 ];
 
-/// Returns `tao doctor --json` for all daemons, with its home and its state in a folder, on a network.
+/// Returns `tao doctor --json` for all daemons of Babelbit, with its home and its state in a
+/// folder, on a network.
 fn doctor(folder: &Path, network: &str) -> Command {
+    doctor_of(&["gateway", "signer", "validator", "runner", "miner"], folder, network)
+}
+
+/// Returns `tao doctor --json` for some daemons, with its home and its state in a folder, on a
+/// network.
+fn doctor_of(roles: &[&str], folder: &Path, network: &str) -> Command {
     let mut command = tao();
     command.args(["doctor", "--json", "--ntp-server", "127.0.0.1:9"]).current_dir(folder);
     // In a container, no daemon is selected by default.
-    for role in ["gateway", "signer", "validator", "runner", "miner"] {
+    for role in roles {
         command.args(["--role", role]);
     }
     command.env("HOME", folder).env("XDG_STATE_HOME", folder.join("state")).env("XDG_CACHE_HOME", folder.join("cache"));
@@ -186,21 +194,60 @@ fn other_subnet_has_no_checks_of_babelbit() {
 }
 
 #[test]
-fn every_daemon_that_writes_has_pre_flight_checks() {
+fn daemons_of_other_subnets_have_checks_of_ports_and_models() {
     let folder = tempfile::tempdir().unwrap();
+    let unreachable = format!("ws://{}", free_address());
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let used = other.local_addr().unwrap().to_string();
+    // Its netuid is that of the main network.
+    let mut command = doctor_of(&["nineteen-miner"], folder.path(), &unreachable);
+    let broken = report(&command.args(["--listen", &used, "--model", "no/such/model"]).output().unwrap());
+    assert_finding(&broken, "ports", "fault", "in use by another program");
+    assert_finding(&broken, "models", "fault", "does not exist");
+    let free = free_address();
+    let mut command = doctor_of(&["proof-validator"], folder.path(), &unreachable);
+    let empty = report(&command.args(["--listen", &free, "--circuits", "."]).output().unwrap());
+    assert_finding(&empty, "ports", "ok", "free");
+    assert_eq!(findings(&empty, "models")[0]["status"], "fault", "{empty}");
+    let mut command = doctor_of(&["prompting-validator"], folder.path(), &unreachable);
+    let prompting = report(&command.args(["--netuid", "1"]).output().unwrap());
+    assert_finding(&prompting, "ports", "skipped", "pass --listen");
+    assert_finding(&prompting, "models", "warning", "not installed: downloaded at the first start");
+    let none: &[&str] = &[];
+    for (roles, options, expected) in [
+        (&["miner", "proof-miner"][..], none, "cannot be checked together"),
+        (&["miner"], &["--listen", free.as_str()], "addresses of Babelbit's daemons are settings"),
+        (&["miner"], &["--model", "x"], "are options of daemons of other subnets"),
+        (&["prompting-miner"], none, "pass --netuid"),
+    ] {
+        let output = doctor_of(roles, folder.path(), &unreachable).args(options).output().unwrap();
+        assert!(refusal(&output, 2).contains(expected), "{roles:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn every_daemon_with_a_port_has_pre_flight_checks() {
+    let folder = tempfile::tempdir().unwrap();
+    let challenge = repository("tests/e2e/data/ferry.json");
+    let engine = ["babelbit", "engine", challenge.to_str().unwrap()];
     let nineteen =
         ["nineteen", "miner", "--no-metagraph", "--task", "chat-a", "--backend-url", "http://127.0.0.1:9/v1"];
     let daemons = [
-        (&["axon", "serve"][..], "--replay-log"),
-        (&["babelbit", "miner", "--profile", "parrot"], "--replay-log"),
-        (&nineteen, "--replay-log"),
-        (&["localnet", "start", "--block-time", "manual"], "--data"),
+        (&["axon", "serve"][..], Some("--replay-log")),
+        (&["babelbit", "miner", "--profile", "parrot"], Some("--replay-log")),
+        (&nineteen, Some("--replay-log")),
+        (&["localnet", "start", "--block-time", "manual"], Some("--data")),
+        // It writes nothing: only its clock is checked.
+        (&engine, None),
     ];
     let started = daemons.into_iter().enumerate().map(|(number, (arguments, path))| {
         let mut command = tao();
         command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1").env("HOME", folder.path());
-        command.arg("-vv").args(arguments).arg(path).arg(folder.path().join(number.to_string()));
-        if path == "--replay-log" {
+        command.arg("-vv").args(arguments);
+        if let Some(path) = path {
+            command.arg(path).arg(folder.path().join(number.to_string()));
+        }
+        if path == Some("--replay-log") {
             command.args(["--key-uri", "//Bob"]);
         }
         (arguments, Daemon::start(&mut command))
@@ -211,6 +258,42 @@ fn every_daemon_that_writes_has_pre_flight_checks() {
             assert!(began.elapsed() < Duration::from_mins(1), "{arguments:?}: {}", daemon.log());
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+}
+
+/// These daemons write nothing, and have no connection to the chain but for this check.
+#[test]
+fn clock_of_daemons_without_a_chain_is_checked() {
+    let nobody = free_address();
+    let mut scorer = local_bb();
+    scorer.args(["-vv", "scorer", "--metrics", "127.0.0.1:0"]).env("NATS_URL", format!("nats://{nobody}"));
+    scorer.env("DATABASE_URL", format!("postgres://scorer@{nobody}/scorer")).env("S3_BUCKET_NAME", "replies");
+    scorer.env("S3_ENDPOINT_URL", format!("http://{nobody}"));
+    let mut commands = vec![scorer];
+    let servers = Postgres::start().zip(Nats::start());
+    if let Some((postgres, nats)) = &servers {
+        let query = ["query", "--key-uri", "//Alice", "--metrics", "127.0.0.1:0"];
+        for arguments in [&["entry", "--listen", "127.0.0.1:0"][..], &query] {
+            let mut command = tao();
+            command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("DATABASE_URL", postgres.url());
+            command.env("NATS_URL", nats.url()).args(["-vv", "nineteen"]).args(arguments);
+            commands.push(command);
+        }
+    }
+    for mut command in commands {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut child = command.stdout(Stdio::null()).stderr(log.reopen().unwrap()).spawn().unwrap();
+        let began = Instant::now();
+        let text = loop {
+            let text = std::fs::read_to_string(log.path()).unwrap();
+            if text.contains("pre-flight: ") || began.elapsed() > Duration::from_mins(1) {
+                break text;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(text.contains("pre-flight: "), "{command:?}: {text}");
     }
 }
 

@@ -70,6 +70,7 @@ impl Runner {
         let ledger = Arc::new(Ledger::open(&paths.state).await.unwrap());
         let challenge = NewChallenge {
             challenge_uid: "c".into(),
+            title: None,
             challenge_type: ChallengeType::Main,
             run_timestamp: TIMESTAMP.into(),
             started_unix: 1_000,

@@ -68,7 +68,7 @@ pub use statement::{Statement, Value, statement};
 
 use connection::{Connection, Loan, within};
 
-/// Maximum number of connections to a SQLite file, which has one writer at a time.
+/// Number of connections to a SQLite file, which has one writer at a time.
 const SQLITE_CONNECTIONS: u32 = 4;
 /// Default maximum number of connections to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 16;
@@ -129,6 +129,15 @@ impl Limits {
     }
 }
 
+/// Returns the options of a pool of connections to a SQLite file, which never closes them.
+///
+/// Each connection has a thread of its own, and the allocator keeps memory for each thread that
+/// ever ran: if old connections were replaced, as sqlx does every 30 minutes by default, a daemon
+/// would grow for hours. A file needs no new connections, unlike a server behind a load balancer.
+fn sqlite_pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(connections).acquire_timeout(wait).idle_timeout(None).max_lifetime(None)
+}
+
 /// A SQLite file or a PostgreSQL database. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -166,9 +175,16 @@ impl Database {
             .foreign_keys(true)
             .busy_timeout(limits.wait)
             .disable_statement_logging();
-        let pool = SqlitePoolOptions::new().max_connections(SQLITE_CONNECTIONS).acquire_timeout(limits.wait);
-        let pool = pool.connect_with(options).await?;
+        let pool = sqlite_pool(SQLITE_CONNECTIONS, limits.wait).connect_with(options).await?;
         within(MIGRATION, async { Ok(migrations.run(&pool).await?) }).await?;
+        // All connections are opened now, so that memory does not grow with the first burst of
+        // requests. One after the other, and not by `min_connections`: of two connections that
+        // switch a new file to WAL mode, one fails.
+        let mut connections = Vec::new();
+        for _ in 0..SQLITE_CONNECTIONS {
+            connections.push(pool.acquire().await?);
+        }
+        drop(connections);
         Ok(Self { pool: Pool::Sqlite(pool), limits })
     }
 
@@ -180,8 +196,7 @@ impl Database {
     pub async fn sqlite_read_only(file: &Path, migrations: &Migrator) -> Result<Self, DatabaseError> {
         let limits = Limits::new(WAIT);
         let options = SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(limits.wait);
-        let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(limits.wait);
-        let pool = pool.connect_with(options.disable_statement_logging()).await?;
+        let pool = sqlite_pool(1, limits.wait).connect_with(options.disable_statement_logging()).await?;
         let database = Self { pool: Pool::Sqlite(pool), limits };
         let found = statement("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations").number(&database).await?;
         let expected = migrations.iter().map(|migration| migration.version).max().unwrap_or_default();

@@ -86,6 +86,19 @@ async fn statements_run_on_sqlite() {
 }
 
 #[tokio::test]
+async fn sqlite_connections_are_opened_at_once_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a");
+    let database = Database::sqlite(&file, &schema()).await.unwrap();
+    let reader = Database::sqlite_read_only(&file, &schema()).await.unwrap();
+    for (database, connections) in [(database, SQLITE_CONNECTIONS), (reader, 1)] {
+        let Pool::Sqlite(pool) = &database.pool else { panic!("not a SQLite file") };
+        let options = pool.options();
+        assert_eq!((pool.size(), options.get_idle_timeout(), options.get_max_lifetime()), (connections, None, None));
+    }
+}
+
+#[tokio::test]
 async fn statements_run_on_postgres() {
     let Some(server) = Postgres::start() else { return };
     let database = Database::postgres(&server.url(), &schema()).await.unwrap();

@@ -127,13 +127,14 @@ pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakRe
 fn usage(process: &Process) -> anyhow::Result<Option<Usage>> {
     let Some(id) = process.id() else { return Ok(None) };
     let status = fs::read_to_string(format!("/proc/{id}/status")).context("memory is read from /proc, as on Linux")?;
-    let resident =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let kib =
+        |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse().ok());
+    let memory = (kib("VmRSS:"), kib("RssAnon:"), kib("RssFile:"));
     // A process that has ended, but was not waited for yet, has no memory.
-    let Some(resident_kib) = resident else { return Ok(None) };
+    let (Some(resident_kib), Some(anonymous_kib), Some(file_kib)) = memory else { return Ok(None) };
     // The system hides the files of processes that protect their memory, except from root.
     let descriptors = fs::read_dir(format!("/proc/{id}/fd")).ok().map(Iterator::count);
-    Ok(Some(Usage { resident_kib, descriptors }))
+    Ok(Some(Usage { resident_kib, anonymous_kib, file_kib, descriptors }))
 }
 
 impl SoakReport {
@@ -167,17 +168,21 @@ impl SoakReport {
         }
         writeln!(
             text,
-            "\n| Daemon | Memory after the warm-up | At the end | Growth | Descriptors, 1st half | 2nd half | |"
+            "\n| Daemon | Memory after the warm-up | At the end | Growth | Anonymous | Files | Descriptors, 1st half \
+             | 2nd half | |"
         )?;
-        writeln!(text, "|---|---|---|---|---|---|---|")?;
+        writeln!(text, "|---|---|---|---|---|---|---|---|---|")?;
         for row in &self.processes {
             let ProcessTrend { name, first_mib, last_mib, growth_percent, .. } = row;
+            let [anonymous, anonymous_later] = row.anonymous_mib;
+            let [file, file_later] = row.file_mib;
             let [first, second] =
                 row.descriptors.map_or(["?".to_owned(), "?".to_owned()], |two| two.map(|count| count.to_string()));
             let verdict = mark(row.has_passed);
             writeln!(
                 text,
-                "| {name} | {first_mib:.1} MiB | {last_mib:.1} MiB | {growth_percent:+.1} % | {first} | {second} \
+                "| {name} | {first_mib:.1} MiB | {last_mib:.1} MiB | {growth_percent:+.1} % \
+                 | {anonymous:.1} to {anonymous_later:.1} MiB | {file:.1} to {file_later:.1} MiB | {first} | {second} \
                  | {verdict} |"
             )?;
         }

@@ -19,6 +19,10 @@ const SLOWER: (f64, f64) = (1.25, 1.0);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     pub(crate) resident_kib: u64,
+    /// The part of the resident memory that the process allocated: heaps and stacks.
+    pub(crate) anonymous_kib: u64,
+    /// The part of the resident memory that maps files: the program, libraries, models.
+    pub(crate) file_kib: u64,
     /// Open files and connections; `None` if the system hides them.
     pub(crate) descriptors: Option<usize>,
 }
@@ -34,6 +38,11 @@ pub struct ProcessTrend {
     pub last_mib: f64,
     /// Growth of resident memory, in percent.
     pub growth_percent: f64,
+    /// Anonymous memory (heaps and stacks) after the warm-up and at the end, in MiB: not judged,
+    /// but it tells a leak from pages of the program that were read late.
+    pub anonymous_mib: [f64; 2],
+    /// Resident pages of mapped files after the warm-up and at the end, in MiB: not judged.
+    pub file_mib: [f64; 2],
     /// Most descriptors in the first and in the second half; `None` if the system hides them.
     pub descriptors: Option<[usize; 2]>,
     /// Whether memory and descriptors meet the requirements.
@@ -43,17 +52,30 @@ pub struct ProcessTrend {
 impl ProcessTrend {
     /// Compares the samples of a process. One that is not `judged` always passes.
     pub(crate) fn of(name: &str, usages: &[Usage], is_judged: bool) -> Self {
-        let resident: Vec<f64> = usages.iter().map(|usage| usage.resident_kib as f64 / 1024.0).collect();
-        let first_mib = median(resident.iter().take(AROUND));
-        let last_mib = median(resident.iter().rev().take(AROUND));
+        let [first_mib, last_mib] = ends(usages, |usage| usage.resident_kib);
         let growth_percent = 100.0 * (last_mib / first_mib - 1.0);
         let most = |half: &[Usage]| half.iter().filter_map(|usage| usage.descriptors).max();
         let (first, second) = usages.split_at(usages.len() / 2);
         let descriptors = most(first).zip(most(second)).map(|(first, second)| [first, second]);
         let is_constant = descriptors.is_none_or(|[first, second]| second <= first + DESCRIPTORS);
         let has_passed = !is_judged || (growth_percent <= GROWTH && is_constant);
-        Self { name: name.to_owned(), first_mib, last_mib, growth_percent, descriptors, has_passed }
+        Self {
+            name: name.to_owned(),
+            first_mib,
+            last_mib,
+            growth_percent,
+            anonymous_mib: ends(usages, |usage| usage.anonymous_kib),
+            file_mib: ends(usages, |usage| usage.file_kib),
+            descriptors,
+            has_passed,
+        }
     }
+}
+
+/// Returns the medians of the first and of the last three samples, in MiB.
+fn ends(usages: &[Usage], kib: impl Fn(&Usage) -> u64) -> [f64; 2] {
+    let values: Vec<f64> = usages.iter().map(|usage| kib(usage) as f64 / 1024.0).collect();
+    [median(values.iter().take(AROUND)), median(values.iter().rev().take(AROUND))]
 }
 
 /// The latencies of a sample's requests.
@@ -144,9 +166,13 @@ mod tests {
     use super::*;
 
     fn trend(mib: &[u64], descriptors: &[usize]) -> ProcessTrend {
-        let usages = mib.iter().zip(descriptors);
-        let usages: Vec<_> =
-            usages.map(|(mib, open)| Usage { resident_kib: mib * 1024, descriptors: Some(*open) }).collect();
+        let usage = |(mib, open): (&u64, &usize)| Usage {
+            resident_kib: mib * 1024,
+            anonymous_kib: mib * 768,
+            file_kib: mib * 256,
+            descriptors: Some(*open),
+        };
+        let usages: Vec<_> = mib.iter().zip(descriptors).map(usage).collect();
         ProcessTrend::of("signer A", &usages, true)
     }
 
@@ -163,6 +189,12 @@ mod tests {
         assert!(trend(&[100, 100, 100, 180, 104, 104, 104], &[9; 7]).has_passed);
         let grown = trend(&[100, 100, 100, 102, 106, 106, 106], &[9; 7]);
         assert!(!grown.has_passed && (grown.growth_percent - 6.0).abs() < 1e-9, "{grown:?}");
+    }
+
+    #[test]
+    fn parts_of_memory_are_shown() {
+        let trend = trend(&[100, 100, 100, 104, 104, 104], &[9; 6]);
+        assert_eq!((trend.anonymous_mib, trend.file_mib), ([75.0, 78.0], [25.0, 26.0]));
     }
 
     #[test]

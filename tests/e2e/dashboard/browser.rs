@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -119,6 +119,32 @@ fn a_market_reads_in_both_schemes_on_a_phone_and_without_scripts() {
     for kind in ["/?", "/nineteen?", "/nineteen/miners/*?"] {
         assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
     }
+}
+
+/// A demonstration of the market, killed on drop.
+struct Market(Child);
+
+impl Drop for Market {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn status_of_a_gateway_reads_in_both_schemes_on_a_phone_and_updates_itself() {
+    let Some(browser) = Peer::find("browser") else { return };
+    let mut command = tao();
+    command.args(["nineteen", "demo", "--model", "random"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut market = Market(command.spawn().unwrap());
+    let mut lines = BufReader::new(market.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let gateway = lines.find_map(|line| line.strip_prefix("gateway ").map(str::to_owned)).unwrap();
+    // From the first period on, the page has a row for each task.
+    wait_for(&format!("{}/status", gateway.trim_end_matches("/v1")), "<th scope=\"row\">");
+    let report = report(browser.browser_script("status.mjs").arg(&gateway));
+    let tasks = report["tasks"].as_array().unwrap();
+    assert!(tasks.len() == 6 && tasks.iter().any(|rows| rows.as_u64() > Some(0)), "{report}");
+    assert_eq!(report["state"], "", "{report}");
 }
 
 #[test]

@@ -326,6 +326,7 @@ fn nineteen_entry(_: &Path) -> Started {
     let Some((postgres, nats)) = nineteen_servers() else { return Started::nothing() };
     let mut entry = tao();
     entry.env("DATABASE_URL", postgres.url()).env("NATS_URL", nats.url()).args(["nineteen", "entry"]);
+    entry.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
     let mut started = start(&mut entry, ("/healthz", 200), |_| {
         let mut keys = tao();
         keys.env("DATABASE_URL", postgres.url()).args(["nineteen", "keys", "--json"]);

@@ -12,7 +12,9 @@ use taonet_babelbit_engine::server::{Engine, EngineConfig, Rotation};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs};
 use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::preflight;
 use taonet_primitives::Hotkey;
+use taonet_service::Shutdown;
 use taonet_speech::Espeak;
 
 use crate::settings;
@@ -64,7 +66,9 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         Engine::describe_metrics();
         engine.prepare().await?;
-        daemon.serve("utterance engine", engine.router(), context).await
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        preflight::spawn_network_clock_check(&shutdown);
+        daemon.serve_until(shutdown, "utterance engine", engine.router(), context).await
     })
 }
 

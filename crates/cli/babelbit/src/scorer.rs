@@ -10,6 +10,7 @@ use taonet_babelbit_workers::{Pace, Services, Worker};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_metrics_or_warn;
 use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::preflight;
 use taonet_cli_models::engines;
 use taonet_http::Readiness;
 use taonet_objects::ObjectStorage;
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
     context.say(&format!("worker {name}, recogniser {} {}", recognizer.name(), recognizer.fingerprint()));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        preflight::spawn_network_clock_check(&shutdown);
         let usual = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
         let readiness = serve_metrics_or_warn("scorer", args.metrics, usual, &shutdown).await?;
         Worker::describe_metrics();

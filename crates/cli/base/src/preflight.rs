@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use taonet_chain::{At, Chain, ChainError, HotkeyState};
+use taonet_chain::{At, Chain, ChainError, Client, HotkeyState};
 use taonet_doctor::{Finding, WriteDirectory, clock_against_chain, disks, log_findings};
 use taonet_primitives::{Hotkey, MechId, NetUid};
 use taonet_service::{BLOCK_TIME, Shutdown, unix_time};
 use tokio::time::timeout;
+
+use crate::chain::set_network;
 
 /// Timeout of a query of a file system, whose response takes milliseconds unless a network is down.
 const DISK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -39,6 +41,32 @@ pub fn spawn_clock_check(chain: Arc<dyn Chain>, shutdown: &Shutdown) {
             () = check_clock(&*chain) => {}
         }
     });
+}
+
+/// Compares the clock with the chain of the settings, for a daemon without a connection to it. Such
+/// a daemon may run where no node can be reached: then the check is skipped.
+pub fn spawn_network_clock_check(shutdown: &Shutdown) {
+    let stop = shutdown.clone();
+    shutdown.spawn("pre-flight", async move {
+        tokio::select! {
+            () = stop.requested() => {}
+            () = check_network_clock() => {}
+        }
+    });
+}
+
+async fn check_network_clock() {
+    let network = match set_network(None) {
+        Ok(network) => network,
+        Err(error) => {
+            tracing::debug!("pre-flight: the network is invalid: {error:#}");
+            return;
+        }
+    };
+    match Client::connect(&network).await {
+        Ok(chain) => check_clock(&chain).await,
+        Err(error) => tracing::debug!(%error, "pre-flight: cannot connect to the chain"),
+    }
 }
 
 async fn check_clock(chain: &dyn Chain) {

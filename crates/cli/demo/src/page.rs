@@ -163,6 +163,7 @@ impl Page {
         self.chain.read(chain, &self.changes).await;
         self.weights.read(weights, &self.changes).await;
         self.babelbit.read(scores, &self.changes).await;
+        self.babelbit.end(&self.changes);
         self.services_stop.request();
         let is_miner = |name: &str| [MINER, VISITORS_MINER].iter().any(|prefix| name.starts_with(prefix));
         let stopped = self.services.stop(|name| !is_miner(name), &self.changes);

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs};
+use taonet_cli_base::preflight;
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_query::{Market, ProcessRole, Recorder, Workers};
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
         taonet_nineteen_query::describe_metrics();
         taonet_nineteen_entry::describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        preflight::spawn_network_clock_check(&shutdown);
         let (store, queue) = Box::pin(args.shared.connect()).await?;
         let (floor, market) = (Market::default(), MarketFile::followed());
         // Until the validator opens the next period, the tasks are those of the last one.

@@ -8,6 +8,7 @@ use clap::Args;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_metrics_or_warn;
 use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_base::preflight;
 use taonet_http::Readiness;
 use taonet_nineteen_query::{QueryDeadlines, QueueSettings, Worker};
 use taonet_service::Shutdown;
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     context.say(&format!("hotkey {}", keypair.hotkey()));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        preflight::spawn_network_clock_check(&shutdown);
         let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT));
         let readiness = serve_metrics_or_warn("nineteen query", args.metrics, usual, &shutdown).await?;
         taonet_nineteen_query::describe_metrics();

@@ -39,10 +39,13 @@ mod store;
 mod table;
 mod validator;
 
+use std::path::Path;
+
 use clap::Subcommand;
 use taonet_cli_base::chain::NetworkArgs;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::keys::NeuronKeyArgs;
+use taonet_proof_circuits::Catalogue;
 use taonet_wallet::Keypair;
 
 use store::CatalogueArgs;
@@ -79,6 +82,14 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::ApiKey(args) => api::keys(args, context),
         Command::Catalogue(args) => store::write(args, context),
     }
+}
+
+/// Verifies the circuits in a directory against the sums in their metadata; returns their number.
+///
+/// # Errors
+/// If there is no circuit, or one is malformed or modified.
+pub fn verify_circuits(directory: &Path) -> anyhow::Result<usize> {
+    Ok(Catalogue::open(directory)?.circuits().count())
 }
 
 /// Opens the key of a neuron: with `--loopback` there is no chain, so development keys are accepted.

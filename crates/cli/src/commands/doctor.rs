@@ -6,6 +6,7 @@ mod role;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,16 +15,16 @@ use taonet_babelbit_config::Config;
 use taonet_cli_base::chain::NetworkArgs;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::state_directory;
-use taonet_cli_base::exit::is_missing_key;
+use taonet_cli_base::exit::{Classified, Failure, is_missing_key};
 use taonet_cli_base::keys::{configured_wallet, stored_hotkey};
 use taonet_cli_base::settings;
 use taonet_cli_base::updates::{VERSION, updater};
-use taonet_cli_models::engines;
+use taonet_cli_models::{chat_model, engines};
 use taonet_doctor::{
     Check, DiskNeeds, Finding, Host, IfMissing, Latest, Report, Status, WriteDirectory, clock_against_ntp, coldkey,
     disks, host, model, secret_file, version,
 };
-use taonet_primitives::{Hotkey, NetUid};
+use taonet_primitives::{Hotkey, NetUid, counted};
 use taonet_speech::models::{ALL_MINILM_L6_V2, ModelStore};
 use taonet_update::ReleaseSource;
 use taonet_wallet::StoredKey;
@@ -44,10 +45,22 @@ pub(crate) struct DoctorArgs {
     /// Netuid of the subnet [default: BABELBIT_NETUID, or 59]
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,
-    /// Daemon of Babelbit to check: gateway, signer, validator, runner or miner; may be repeated [default: all; in a
-    /// container, none]
+    /// Daemon to check: gateway, signer, validator, runner or miner of Babelbit;
+    /// nineteen-validator, nineteen-entry, nineteen-query, nineteen-miner, proof-validator,
+    /// proof-miner, prompting-validator or prompting-miner; may be repeated [default: those of the
+    /// subnet; in a container, none]
     #[arg(long, value_enum, value_name = "ROLE", hide_possible_values = true)]
     role: Vec<Role>,
+    /// Address of the daemon in --role, if it is none of Babelbit's: its --listen, or --metrics
+    /// [default: that of the daemon]
+    #[arg(long, value_name = "ADDRESS", requires = "role")]
+    listen: Option<SocketAddr>,
+    /// Language model of a daemon of Nineteen or of text prompting, as its --model or --judge-model
+    #[arg(long, value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// Directory with the circuits of a daemon of proofs
+    #[arg(long, value_name = "DIR")]
+    circuits: Option<PathBuf>,
     /// Hotkey file of the daemons [default: the hotkey of the wallet in BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and
     /// BITTENSOR_WALLET_PATH]
     #[arg(long, value_name = "FILE")]
@@ -71,7 +84,37 @@ pub(crate) struct DoctorArgs {
     network: NetworkArgs,
 }
 
+impl DoctorArgs {
+    /// Returns the selected subnet: that of --netuid, else of the daemons in --role; `None` without
+    /// either.
+    fn selected_netuid(&self) -> Option<NetUid> {
+        self.netuid.or_else(|| self.role.first()?.netuid())
+    }
+
+    /// Whether the daemons to check can be Babelbit's.
+    fn allows_babelbit(&self) -> bool {
+        self.role.iter().all(|role| role.is_of_babelbit())
+    }
+
+    /// Refuses daemons that cannot be checked together, and options without effect.
+    fn check(&self) -> anyhow::Result<()> {
+        let has_babelbit = self.role.iter().any(|role| role.is_of_babelbit());
+        let problem = if has_babelbit && !self.allows_babelbit() {
+            "daemons of Babelbit and of another subnet cannot be checked together\nhint: run the command for each subnet"
+        } else if self.listen.is_some() && (has_babelbit || self.role.len() != 1) {
+            "--listen is the address of one daemon of Nineteen, of proofs or of text prompting\nhint: select it with \
+             --role; the addresses of Babelbit's daemons are settings"
+        } else if !self.allows_babelbit() && self.selected_netuid().is_none() {
+            "text prompting has no netuid of its own\nhint: pass --netuid"
+        } else {
+            return Ok(());
+        };
+        Err(Classified::error(Failure::Usage, problem))
+    }
+}
+
 pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
+    args.check()?;
     let mut report = Report::default();
     let loaded = args.env_file.as_deref().map_or_else(settings::load_env_file, settings::load_file);
     let is_read = loaded.is_ok();
@@ -93,7 +136,7 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Runs all checks. Each check has at least one finding; without `is_read`, the settings are not those of the daemons.
 async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>> {
-    let (subnet, mut findings) = if is_read { Subnet::read(args.netuid) } else { (None, Vec::new()) };
+    let (subnet, mut findings) = if is_read { Subnet::read(args) } else { (None, Vec::new()) };
     let machine =
         async { tokio::join!(clock_against_ntp(&args.ntp_server, TIMEOUT), latest(args.from.as_ref()), Host::read()) };
     let (clock, latest, machine) = machine.await;
@@ -113,9 +156,16 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
         findings.extend(dependent.map(|check| Finding::skipped(check, "", "the settings are invalid")));
         return Ok(findings);
     };
-    let roles = match args.role.as_slice() {
-        [] if machine.container.is_none() => &Role::ALL,
-        selected => selected,
+    if subnet.babelbit.is_some() && (args.model.is_some() || args.circuits.is_some()) {
+        let message = "--model and --circuits are options of daemons of other subnets than Babelbit\nhint: pass \
+                       --netuid; the models of Babelbit's daemons are settings";
+        return Err(Classified::error(Failure::Usage, message));
+    }
+    let roles: &[Role] = match (args.role.as_slice(), &subnet.babelbit) {
+        ([], _) if machine.container.is_some() => &[],
+        ([], Some(_)) => &Role::BABELBIT,
+        ([], None) => Role::of_subnet(subnet.netuid),
+        (selected, _) => selected,
     };
     let keys = check_keys(args, &subnet, machine.systemd.is_some());
     let hotkey = args.hotkey.or(keys.hotkey);
@@ -123,13 +173,16 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     findings.extend(keys.findings);
     let (directories, ports, models, chain) = tokio::join!(
         check_directories(args, &subnet, roles, &machine),
-        check_ports(&subnet, roles),
-        check_models(&subnet, roles),
+        check_ports(args, &subnet, roles),
+        check_models(args, &subnet, roles),
         chain::check(&setup),
     );
     // By default, all roles are checked, of which this machine may have only one.
     let is_guessed = args.role.is_empty();
     let models = models.into_iter().map(|finding| if is_guessed { finding.or_warning() } else { finding });
+    // The addresses of Babelbit's daemons are known, those of others are options.
+    let is_known = !is_guessed || subnet.babelbit.is_some();
+    let ports = ports.into_iter().map(|finding| if is_known { finding } else { finding.or_warning() });
     findings.extend(directories.into_iter().chain(ports).chain(models).chain(chain?));
     Ok(findings)
 }
@@ -142,13 +195,15 @@ struct Subnet {
 }
 
 impl Subnet {
-    /// Reads and checks the settings of a subnet, by default Babelbit's; `None` if any is invalid.
-    fn read(selected: Option<NetUid>) -> (Option<Self>, Vec<Finding>) {
+    /// Reads and checks the settings of the selected subnet, by default Babelbit's; `None` if any
+    /// is invalid.
+    fn read(args: &DoctorArgs) -> (Option<Self>, Vec<Finding>) {
+        let selected = args.selected_netuid();
         // An invalid BABELBIT_NETUID is a fault of Babelbit's settings, and does not concern another subnet.
         let configured = taonet_cli_models::settings::load_only(&["BABELBIT_NETUID"])
             .or_else(|_| taonet_cli_models::settings::load_only(&[]));
         if let (Some(netuid), Ok(configured)) = (selected, configured)
-            && netuid != configured.netuid
+            && (netuid != configured.netuid || !args.allows_babelbit())
         {
             let findings = settings::check_network();
             let is_valid = findings.iter().all(|finding| finding.status != Status::Fault);
@@ -164,14 +219,14 @@ impl Subnet {
     }
 }
 
-/// Returns the reason for which a check of Babelbit's daemons is skipped.
+/// Returns the reason for which a check of daemons is skipped: none of them is of the subnet.
 fn skip_reason(subnet: &Subnet, roles: &[Role]) -> Option<&'static str> {
-    if subnet.babelbit.is_none() {
-        Some("the daemons of this subnet report it at their start")
-    } else if roles.is_empty() {
-        Some("in a container, select its daemon with --role")
-    } else {
+    if roles.iter().any(|role| role.is_of_babelbit() == subnet.babelbit.is_some()) {
         None
+    } else if subnet.babelbit.is_none() {
+        Some("select a daemon of this subnet with --role: it reports the rest at its start")
+    } else {
+        Some("in a container, select its daemon with --role")
     }
 }
 
@@ -263,11 +318,24 @@ fn read_hotkey(args: &DoctorArgs) -> anyhow::Result<StoredKey> {
     }
 }
 
-/// Checks the models of the runner, and of a miner that shortens phrases.
-async fn check_models(subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
+/// Checks the models of the runner, and of a miner that shortens phrases; of other subnets, those
+/// of the options.
+async fn check_models(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
     let skipped = |reason: &str| vec![Finding::skipped(Check::Models, "", reason)];
     if let Some(reason) = skip_reason(subnet, roles) {
         return skipped(reason);
+    }
+    if subnet.babelbit.is_none() {
+        let (model, circuits) = (args.model.clone(), args.circuits.clone());
+        let has_embedder = roles.contains(&Role::PromptingValidator);
+        let verified = spawn_blocking(move || verify_options(model.as_deref(), circuits.as_deref(), has_embedder));
+        return match verified.await {
+            Ok(findings) if findings.is_empty() => {
+                skipped("pass the daemon's language model with --model, or its circuits with --circuits")
+            }
+            Ok(findings) => findings,
+            Err(error) => skipped(&error.to_string()),
+        };
     }
     let is_runner = roles.contains(&Role::Runner);
     let shortens = |config: &Config| roles.contains(&Role::Miner) && config.phrase_model.is_some();
@@ -311,31 +379,68 @@ fn verify_models(config: &Config) -> Vec<Finding> {
 fn verify_phrase_models(config: &Config) -> Vec<Finding> {
     let Some(name) = config.phrase_model.as_deref() else { return Vec::new() };
     let store = ModelStore::new(config.models_dir.clone());
-    let subject = format!("language model of the miner: {name}");
-    let language_model = if Path::new(name).exists() {
-        Finding::skipped(Check::Models, subject, "a model of your own, which has no published sums")
-    } else if name.starts_with(engines::HUB) {
+    let language_model = if !Path::new(name).exists() && name.starts_with(engines::HUB) {
+        let subject = format!("language model of the miner: {name}");
         Finding::skipped(Check::Models, subject, "verified when it is downloaded")
     } else {
-        match engines::language_model_file(Path::new(name), &store) {
-            Some(Ok(file)) => Finding::ok(Check::Models, subject, format!("verified: {}", file.display())),
-            Some(Err(error)) => Finding::error(Check::Models, subject, error.as_ref(), "set another BB_MINER_LM"),
-            None => Finding::fault(Check::Models, subject, "does not exist", "set another BB_MINER_LM"),
-        }
+        verify_language_model("language model of the miner", Path::new(name), &store, "set another BB_MINER_LM")
     };
     vec![language_model, model("embedder of the miner", ALL_MINILM_L6_V2.name, &store, IfMissing::Downloads)]
 }
 
-/// Checks the ports of the daemons.
-async fn check_ports(subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
+/// Checks a language model: the name of an installed one, or a path. `purpose` says what needs it.
+fn verify_language_model(purpose: &str, source: &Path, store: &ModelStore, remedy: &str) -> Finding {
+    let subject = format!("{purpose}: {}", source.display());
+    if source.exists() {
+        return Finding::skipped(Check::Models, subject, "a model of your own, which has no published sums");
+    }
+    match engines::language_model_file(source, store) {
+        Some(Ok(file)) => Finding::ok(Check::Models, subject, format!("verified: {}", file.display())),
+        Some(Err(error)) => Finding::error(Check::Models, subject, error.as_ref(), remedy),
+        None => Finding::fault(Check::Models, subject, "does not exist", remedy),
+    }
+}
+
+/// Checks the models and circuits with which daemons of other subnets are started, and the embedder
+/// of a validator of text prompting.
+fn verify_options(language_model: Option<&Path>, circuits: Option<&Path>, has_embedder: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let (Some(config), None) = (&subnet.babelbit, skip_reason(subnet, roles)) {
-        for role in roles {
-            findings.extend(role.check_port(config).await);
+    match chat_model::store() {
+        Ok(store) => {
+            let remedy = "pass another --model, which `tao models list` shows";
+            let verify = |source| verify_language_model("language model", source, &store, remedy);
+            findings.extend(language_model.map(verify));
+            if has_embedder {
+                findings.push(model("embedder", ALL_MINILM_L6_V2.name, &store, IfMissing::Downloads));
+            }
+        }
+        Err(error) => findings.push(Finding::error(Check::Models, "", error.as_ref(), "set another BB_MODELS_DIR")),
+    }
+    findings.extend(circuits.map(|directory| {
+        let subject = format!("circuits: {}", directory.display());
+        match taonet_cli_proof::verify_circuits(directory) {
+            Ok(count) => Finding::ok(Check::Models, subject, format!("{} verified", counted(count, "circuit"))),
+            Err(error) => {
+                let remedy = "remove the circuit, and compile or fetch it again";
+                Finding::error(Check::Models, subject, error.as_ref(), remedy)
+            }
+        }
+    }));
+    findings
+}
+
+/// Checks the ports of the daemons.
+async fn check_ports(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for role in roles {
+        match &subnet.babelbit {
+            Some(config) => findings.extend(role.check_port(config).await),
+            None => findings.extend(role.check_default_port(args.listen).await),
         }
     }
     if findings.is_empty() {
-        let reason = skip_reason(subnet, roles).unwrap_or("MINER_AXON_PORT is not set");
+        let unset = if subnet.babelbit.is_some() { "MINER_AXON_PORT is not set" } else { "pass --listen" };
+        let reason = skip_reason(subnet, roles).unwrap_or(unset);
         findings.push(Finding::skipped(Check::Ports, "", reason));
     }
     findings

@@ -12,8 +12,8 @@ use crate::{check, read, root, there_is};
 /// Daemons by their names in the reference system.
 const DAEMONS: [&str; 4] = ["subtensor-gateway", "signer", "validator", "runner"];
 
-/// Services of the profiles `owner`, `nineteen`, `nineteen-scale` and `proof`.
-const OPTIONAL: [&str; 9] = [
+/// Services of the profiles `owner`, `nineteen`, `nineteen-scale`, `proof` and `prompting`.
+const OPTIONAL: [&str; 11] = [
     "engine",
     "scoring-api",
     "arena-gateway",
@@ -23,6 +23,8 @@ const OPTIONAL: [&str; 9] = [
     "nineteen-query",
     "proof-validator",
     "proof-miner",
+    "prompting-validator",
+    "prompting-miner",
 ];
 
 /// Metrics port of the runner.

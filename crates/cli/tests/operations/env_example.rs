@@ -1,5 +1,7 @@
-//! Checks env.example: every setting with its default and description. `TAONET_UPDATE_DOCS=1` regenerates it.
+//! Checks env.example and docs/settings.md: every setting with its default and description.
+//! `TAONET_UPDATE_DOCS=1` regenerates them.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use taonet_babelbit_config::{Config, variables};
@@ -11,6 +13,15 @@ const HEAD: &str = "\
 # The settings of `bb` with their defaults, generated from the table of settings. Copy this file (docker compose reads
 # .env, the systemd units /etc/taonet/taonet.env), and uncomment the settings that you change. Values extend to the end of
 # the line: no comments after them, no quotes, no ~ and no $HOME. `bb config check` reports invalid values.
+";
+
+const PAGE_HEAD: &str = "\
+# Settings
+
+The environment variables of `bb` with their defaults, generated from the table of settings.
+[env.example](../env.example) has the same settings as a file to copy, and [Run a
+validator](validator.md#settings) says how `bb` reads it. Descriptions end with the default where it
+is not a fixed value.
 ";
 
 const SECTIONS: [Section; 16] = [
@@ -65,6 +76,24 @@ fn written() -> String {
     })
 }
 
+/// Renders docs/settings.md from env.example: a table for each section.
+fn page(example: &str) -> String {
+    let mut text = PAGE_HEAD.to_owned();
+    let mut description = "";
+    for line in example.strip_prefix(HEAD).unwrap().lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            write!(text, "\n## {title}\n\n| Variable | Default | Description |\n|---|---|---|\n").unwrap();
+        } else if let Some(help) = line.strip_prefix("# ") {
+            description = help;
+        } else if let Some((name, value)) = line.strip_prefix('#').and_then(|line| line.split_once('=')) {
+            let default = if value.is_empty() { String::new() } else { format!(" `{value}`") };
+            writeln!(text, "| `{name}` |{default} | {description} |").unwrap();
+            description = "";
+        }
+    }
+    text
+}
+
 /// Returns the settings of the file with all lines uncommented.
 fn settings(text: &str) -> Vec<(&str, &str)> {
     let lines = text.lines().filter(|line| !line.starts_with("# ") && !line.starts_with("##"));
@@ -76,12 +105,14 @@ fn the_example_has_every_setting_with_its_default() {
     let text = written();
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
         std::fs::write(root().join("env.example"), &text).unwrap();
+        std::fs::write(root().join("docs/settings.md"), page(&text)).unwrap();
     }
     let file = read("env.example");
-    let hint = "hint: regenerate it with TAONET_UPDATE_DOCS=1 cargo test -p taonet-cli --test operations example";
+    let hint = "hint: regenerate both with TAONET_UPDATE_DOCS=1 cargo test -p taonet-cli --test operations example";
     let (names, known) = (names(&file), variables().iter().map(|variable| variable.name.to_owned()).collect());
     assert_eq!(names, known, "the names in env.example differ from those of the configuration; {hint}");
     assert!(file == text, "env.example differs from the configuration in defaults, descriptions or sections; {hint}");
+    assert!(read("docs/settings.md") == page(&text), "docs/settings.md differs from env.example; {hint}");
 }
 
 fn names(text: &str) -> std::collections::BTreeSet<String> {

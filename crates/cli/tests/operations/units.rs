@@ -23,7 +23,8 @@ fn there_is_a_unit_for_each_daemon() {
     let owner = ["engine", "scoring-api", "arena-gateway"];
     let nineteen = ["nineteen-validator", "nineteen-query", "nineteen-entry", "nineteen-miner"];
     let proof = ["proof-validator", "proof-miner"];
-    let expected = [&babelbit[..], &owner, &nineteen, &proof].concat();
+    let prompting = ["prompting-validator", "prompting-miner"];
+    let expected = [&babelbit[..], &owner, &nineteen, &proof, &prompting].concat();
     let expected: BTreeSet<_> = expected.iter().map(|name| format!("taonet-{name}.service")).collect();
     assert_eq!(BTreeSet::from_iter(units()), expected);
 }

@@ -137,6 +137,7 @@ impl BuiltChallenge {
         let sample = current.map(|(_, audio)| audio).or(self.audio.first());
         UtterancePayload {
             challenge_uid: challenge.uid.clone(),
+            title: Some(challenge.title.clone().into()),
             session_id: session_id.to_owned(),
             utterance_id: current
                 .map_or_else(|| format!("{}:end", challenge.uid), |(utterance, _)| utterance.id.clone()),

@@ -119,6 +119,10 @@ impl TextToken {
 pub struct UtterancePayload {
     /// ID of the challenge.
     pub challenge_uid: String,
+    /// Title of the challenge, for display. The reference's engine sends none; a value that is not
+    /// a text is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<Value>,
     /// ID of the session, for [`NextRequest`].
     pub session_id: String,
     /// ID of the utterance, usually `<challenge_uid>:<n>`.

@@ -7,6 +7,7 @@ use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::scoring::{Gate, challenge_mean};
 use taonet_babelbit_runner::{ChallengeHead, ChallengeState, OutboxCounts, ResultDigest, RoundRow};
+use taonet_dashboard::shown;
 use taonet_primitives::Hotkey;
 
 /// The contests, in the order of their tabs.
@@ -151,6 +152,11 @@ impl Challenge {
         Self { problem: Some(why), ..Self::new(head, Rules::Reference, Vec::new()) }
     }
 
+    /// Returns the title of the challenge, else its ID, for display.
+    pub(crate) fn title(&self) -> String {
+        shown(self.head.title.as_ref().unwrap_or(&self.head.challenge_uid))
+    }
+
     /// Returns a miner's statistics in this challenge.
     pub(crate) fn standing(&self, miner: &Hotkey) -> Option<&Standing> {
         self.standings.iter().find(|standing| standing.miner.hotkey == *miner)
@@ -192,6 +198,14 @@ impl Index {
     /// Returns a challenge by its row ID.
     pub(crate) fn challenge(&self, id: i64) -> Option<&Arc<Challenge>> {
         self.challenges.iter().find(|challenge| challenge.head.id == id)
+    }
+
+    /// Returns the title of a round's challenge, else its ID; `None` for a round without a
+    /// challenge.
+    pub(crate) fn title_of(&self, round: &RoundRow) -> Option<String> {
+        let uid = round.challenge_uid.as_ref()?;
+        let challenge = self.of(round.challenge_type).find(|challenge| challenge.head.challenge_uid == *uid);
+        Some(challenge.map_or_else(|| shown(uid), |challenge| challenge.title()))
     }
 
     /// Returns the leaderboard of a contest, best first, each miner with its scores in the latest `history` challenges.
@@ -275,6 +289,7 @@ mod tests {
         let head = ChallengeHead {
             id,
             challenge_uid: format!("c{id}"),
+            title: None,
             challenge_type: ChallengeType::Main,
             started_unix: 0,
             state: ChallengeState::Playing,

@@ -2,7 +2,7 @@
 
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_runner::{ChallengeState, RoundEnd};
-use taonet_dashboard::{Column, Content, Panel, PlainTable, ago, duration, now_unix, number, shown};
+use taonet_dashboard::{Column, Content, Panel, PlainTable, ago, duration, now_unix, number};
 
 use crate::index::{CONTESTS, Index, Standing};
 use crate::section::BabelbitSection;
@@ -58,7 +58,7 @@ fn in_progress(index: &Index) -> Option<Panel> {
                 ChallengeState::Finished => "unreadable",
             };
             vec![
-                shown(&challenge.head.challenge_uid),
+                challenge.title(),
                 challenge.head.challenge_type.to_string(),
                 state.to_owned(),
                 format!("{done} of {expected}"),
@@ -81,7 +81,7 @@ fn leaderboard(section: &BabelbitSection, index: &Index, contest: ChallengeType)
         Column::text("Miner"),
         Column::number("Score"),
         Column::text("Over time"),
-        Column::number("Meaning"),
+        Column::number("Accuracy"),
         Column::number("Rate"),
         Column::number("Late by"),
         Column::number("Wall clock"),
@@ -117,7 +117,7 @@ fn rounds(index: &Index) -> Option<Panel> {
             round.epoch.map_or_else(|| "–".to_owned(), |epoch| epoch.to_string()),
             end.to_owned(),
             ago(round.ended_unix, now_unix()),
-            round.challenge_uid.as_deref().map(shown).unwrap_or_default(),
+            index.title_of(round).unwrap_or_default(),
         ]
     };
     let columns = vec![

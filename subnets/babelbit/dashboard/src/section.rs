@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use axum::Router;
@@ -10,7 +11,7 @@ use maud::{Markup, html};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::RunPaths;
 use taonet_babelbit_scoring_api::ScoresClient;
-use taonet_dashboard::{Changes, Link, Page, Panel, Section, Site, View, shortened, shown};
+use taonet_dashboard::{Changes, Link, Page, Panel, Section, Site, View, activity, now_unix, shortened, shown};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_service::Shutdown;
 
@@ -19,17 +20,26 @@ use crate::panels;
 use crate::source::{LEDGER, Source};
 use crate::validators::Validators;
 
+/// Longest time without a sign of life of the runner, in seconds; its daemon shows one every
+/// minute.
+const MAX_SILENCE: i64 = 600;
+/// Why the runner counts as stopped.
+const SILENT: &str = "it has shown no sign of life for more than 10 minutes; hint: is `bb runner` running? Its log has \
+                      the reason";
+
 /// The pages of Babelbit, as a section of the dashboard.
 pub struct BabelbitSection {
     pub(crate) source: Source,
     pub(crate) validators: Validators,
+    /// Whether the runner has stopped on purpose.
+    has_ended: AtomicBool,
 }
 
 impl BabelbitSection {
     /// Opens the directory of a run. A missing or malformed ledger is not an error: the pages report it.
     pub async fn open(paths: RunPaths) -> Arc<Self> {
         let source = Source::open(paths).await;
-        Arc::new(Self { source, validators: Validators::default() })
+        Arc::new(Self { source, validators: Validators::default(), has_ended: AtomicBool::default() })
     }
 
     /// Returns whether a directory has the ledger of the speech contest, whose results this section shows.
@@ -54,6 +64,26 @@ impl BabelbitSection {
             changes.report();
         }
         self.validators.read(client, &self.source.index(), changes).await;
+    }
+
+    /// Marks the runner as stopped on purpose, such as at the end of a demonstration, and reports
+    /// the change.
+    pub fn end(&self, changes: &Changes) {
+        self.has_ended.store(true, Ordering::Relaxed);
+        changes.report();
+    }
+
+    /// Renders whether the runner runs.
+    pub(crate) fn activity(&self) -> Markup {
+        let last = self.source.last_sign_of_life();
+        activity(last.is_some(), self.has_ended.load(Ordering::Relaxed) || is_silent(last))
+    }
+
+    /// Returns why the runner counts as stopped against its will. Only its daemon records rounds: a
+    /// single contest, such as that of the demonstration, may end.
+    pub(crate) fn stopped(&self) -> Option<(&'static str, &'static str)> {
+        let is_daemon = !self.source.index().rounds.is_empty() && !self.has_ended.load(Ordering::Relaxed);
+        (is_daemon && is_silent(self.source.last_sign_of_life())).then_some(("The runner has stopped", SILENT))
     }
 
     /// Returns the display name of a miner, or `Miner UID` if it has none.
@@ -96,7 +126,8 @@ impl Section for BabelbitSection {
         let has_begun = !index.challenges.is_empty() || Self::has_ledger(self.source.paths());
         let ledger = index.problem.as_ref().filter(|_| has_begun).map(|why| format!("ledger: {why}"));
         let scores = self.validators.state().problem.as_ref().map(|why| format!("scoring API: {why}"));
-        ledger.into_iter().chain(scores).collect()
+        let stopped = self.stopped().map(|(title, why)| format!("{title}: {why}"));
+        ledger.into_iter().chain(scores).chain(stopped).collect()
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
@@ -122,6 +153,12 @@ impl Section for BabelbitSection {
             .route("/audio/{challenge}/{utterance}/source.wav", get(source))
             .route("/audio/{challenge}/{utterance}/{uid}/{hotkey}/reply.wav", get(reply))
     }
+}
+
+/// Returns whether the last sign of life of the runner, in seconds since the Unix epoch, was long
+/// ago.
+fn is_silent(last: Option<i64>) -> bool {
+    last.is_some_and(|last| now_unix().saturating_sub(last) > MAX_SILENCE)
 }
 
 /// Converts a page, or the error page in its place, to a response.

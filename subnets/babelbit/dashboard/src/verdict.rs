@@ -14,13 +14,14 @@ pub const fn reason(gate: Gate) -> &'static str {
         Gate::TooLate => "too late",
         Gate::NoSpeech => "no speech recognised",
         Gate::Language => "wrong language",
-        Gate::Accuracy => "wrong meaning",
+        Gate::Accuracy => "low accuracy",
         Gate::Rate => "wrong speaking rate",
         _ => "could not be scored",
     }
 }
 
-/// Returns the reasons for lost points, most frequent first, such as `too late in 4 of 5, wrong meaning in 1`.
+/// Returns the reasons for lost points, most frequent first, such as `too late in 4 of 5, low
+/// accuracy in 1`.
 pub fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
     let mut failed: Vec<_> = failed.iter().collect();
     failed.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
@@ -79,11 +80,9 @@ pub(crate) fn decision(score: &StoredScore, options: &ScoreOptions) -> Option<St
             duration(Some(result.latency.overshoot_sec)),
             duration(result.latency.allowed_overshoot_sec)
         ),
-        Gate::Accuracy => format!(
-            "similarity {} is below {}",
-            number(result.accuracy, 3),
-            number(Some(options.accuracy_threshold), 2)
-        ),
+        Gate::Accuracy => {
+            format!("{} is below {}", number(result.accuracy, 3), number(Some(options.accuracy_threshold), 2))
+        }
         Gate::Rate => match &result.speech_rate {
             SpeechRate::Measured { ratio, .. } => format!(
                 "{} times as fast as the reference, expected {} to {}",
@@ -111,7 +110,7 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
     let result = &score.result;
     let failed = |gate| score.failed_gates.contains(&gate);
     let mut components = vec![Component {
-        name: "Meaning",
+        name: "Accuracy",
         value: number(result.accuracy, 4),
         rule: format!("cosine to the reference, at least {}", options.accuracy_threshold),
         mark: Mark::of(result.accuracy_pass.or(failed(Gate::Accuracy).then_some(false))),
@@ -186,7 +185,7 @@ mod tests {
     #[test]
     fn losses_are_sorted_by_frequency() {
         let failed = [(Gate::Accuracy, 1), (Gate::TooLate, 4)].into();
-        assert_eq!(losses(&failed, 5), "too late in 4 of 5, wrong meaning in 1");
+        assert_eq!(losses(&failed, 5), "too late in 4 of 5, low accuracy in 1");
         assert_eq!(losses(&BTreeMap::new(), 5), "");
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn import(
 ) -> io::Result<NewChallenge> {
     let RunnerSettings { challenge_type, paths, main_challenge_uid, .. } = settings;
     let challenge_type = *challenge_type;
-    let PrefetchedChallenge { challenge_uid, utterances, error, reference } = challenge;
+    let PrefetchedChallenge { challenge_uid, title, utterances, error, reference } = challenge;
     let mut seen = HashSet::new();
     // The index identifies files and rows. If the engine's indices are not unique, positions replace them.
     let distinct = utterances.iter().all(|utterance| seen.insert(utterance.utterance_index));
@@ -61,6 +61,7 @@ pub(super) fn import(
     };
     Ok(NewChallenge {
         challenge_uid,
+        title,
         challenge_type,
         run_timestamp: now.strftime("%Y%m%d_%H%M%S").to_string(),
         started_unix: now.timestamp().as_second(),

@@ -16,7 +16,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +24,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqlSafeStr as _, SqliteConnection};
 use taonet_database::DatabaseError;
-use taonet_service::lock_file;
+use taonet_service::{Shutdown, lock_file, unix_time};
 use tokio::sync::{Mutex, Notify};
 
 mod challenges;
@@ -45,6 +45,8 @@ pub use text::{TextChallenge, TextFile};
 const FILE: &str = "runner.sqlite";
 /// Name of the lock file in the state directory.
 const LOCK: &str = "runner.lock";
+/// Interval between two signs of life of a runner's daemon.
+const SIGN_OF_LIFE: Duration = Duration::from_mins(1);
 /// SQLite busy timeout, for a reader and a runner on the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -58,6 +60,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (4, "outbox", include_str!("../migrations/0004_outbox.sql")),
         (5, "take ups", include_str!("../migrations/0005_take_ups.sql")),
         (6, "text files", include_str!("../migrations/0006_text_files.sql")),
+        (7, "titles", include_str!("../migrations/0007_titles.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -138,7 +141,7 @@ pub struct Ledger {
     connection: Mutex<SqliteConnection>,
     enqueued: Notify,
     /// Lock that excludes other runners; `None` for readers.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Ledger {
@@ -160,7 +163,7 @@ impl Ledger {
             .synchronous(SqliteSynchronous::Normal);
         let mut connection = SqliteConnection::connect_with(&options).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|source| LedgerError::Migrate { path, source })?;
-        Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), _lock: Some(lock) })
+        Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), lock: Some(lock) })
     }
 
     /// Opens the ledger of a state directory read-only, even while a runner uses it.
@@ -181,7 +184,29 @@ impl Ledger {
         if found != expected {
             return Err(LedgerError::Version { path, found, expected });
         }
-        Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), _lock: None })
+        Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), lock: None })
+    }
+
+    /// Shows every minute until shutdown that the runner runs, in the modification time of the lock
+    /// file: a round takes place every few hours, and nothing is recorded between two rounds.
+    pub async fn show_life(&self, shutdown: &Shutdown) {
+        loop {
+            let marked = self.lock.as_ref().map(|lock| lock.set_modified(SystemTime::now()));
+            if let Some(Err(error)) = marked {
+                tracing::debug!(%error, "cannot set the time of the lock file");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(SIGN_OF_LIFE) => {}
+                () = shutdown.requested() => return,
+            }
+        }
+    }
+
+    /// Returns when a runner of a state directory last showed that it runs ([`Self::show_life`], or
+    /// its start), in seconds since the Unix epoch; `None` if none has used the directory.
+    pub fn last_sign_of_life(directory: &Path) -> Option<i64> {
+        let modified = std::fs::metadata(directory.join(LOCK)).and_then(|lock| lock.modified()).ok()?;
+        i64::try_from(unix_time(modified).as_secs()).ok()
     }
 
     /// Flushes all committed rows to disk.

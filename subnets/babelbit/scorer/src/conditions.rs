@@ -40,7 +40,7 @@ pub struct ScoringConditions {
     pub options: ScoreOptions,
     /// Whether recognition was skipped for replies that score 0 regardless of their transcript.
     pub gates: bool,
-    /// Name and version of the scoring program, e.g. `taonet 0.1.0`. Informational.
+    /// Name and version of the scoring program, e.g. `taonet 0.2.0`. Informational.
     pub program: String,
     /// Processor architecture and instructions, which affect the last digits of float sums, and therefore tokens of the
     /// recogniser.

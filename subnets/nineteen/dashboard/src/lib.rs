@@ -4,7 +4,7 @@
 //! [`NineteenSection`] reads up to two sources, and shows what each of them has:
 //!
 //! - the validator's state directory ([`Store::read`]: read-only, without a lock): the running period with its miners
-//!   and counters, the scores of past periods, and the results of checks;
+//!   and counters, the scores of past periods, the results of checks, and the spend by API key;
 //! - the gateway (`/status.json` of `tao nineteen validator` or `entry`): which tasks are available, requests in flight,
 //!   and latencies. Its counters are live; those of the database are up to a few seconds old.
 //!
@@ -24,9 +24,10 @@
 //! # }
 //! ```
 //!
-//! If a source cannot be read, the pages show the reason, with the data of the last successful read. The same words as
-//! on the gateway's page `/status` name the columns. The crate computes no scores: it shows those that the validator has
-//! stored. API keys and credits are not shown, since the dashboard may be published.
+//! If a source cannot be read, the pages show the reason, with the data of the last successful
+//! read. The same words as on the gateway's page `/status` name the columns. The crate computes no
+//! scores: it shows those that the validator has stored. The spend by key has the names of the
+//! keys: neither the keys themselves nor their balances are shown.
 //!
 //! Uses `taonet-dashboard` (layout, charts), `taonet-nineteen-store` (the database), `taonet-nineteen-core`,
 //! `taonet-http` (its client), `taonet-service` and `taonet-primitives`. Used by `tao dashboard` and `tao top`.

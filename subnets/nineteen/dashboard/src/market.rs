@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::period::PeriodCounts;
-use taonet_nineteen_store::{ContenderRow, HistoryRow, PeriodId, PeriodRow};
+use taonet_nineteen_store::{ContenderRow, HistoryRow, KeySpend, PeriodId, PeriodRow};
 use taonet_primitives::{Hotkey, Uid};
 
 use crate::tasks::{TaskState, share, tasks_of};
@@ -26,6 +26,8 @@ pub(crate) struct Market {
     pub(crate) past: Arc<Past>,
     /// The newest closed period when `past` was read.
     pub(crate) newest_closed: Option<PeriodId>,
+    /// What each API key spent on each of the last days, newest day first.
+    pub(crate) spend: Vec<KeySpend>,
     /// Tasks as the gateway reports them; `None` if it is not a source, or cannot be read.
     pub(crate) gateway: Option<Vec<TaskState>>,
     /// Why the latest read of the database failed, if it did. The data is then that of the last successful read.

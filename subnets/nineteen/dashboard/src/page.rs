@@ -10,12 +10,15 @@ use taonet_nineteen_core::period::PeriodCounts;
 use taonet_primitives::{Uid, counted};
 
 use crate::market::{Activity, Market, MinerState, answered};
+use crate::source::SPEND_DAYS;
 use crate::tasks::TaskState;
 
 /// Maximum number of miners per page.
 const PER_PAGE: usize = 50;
 /// Maximum number of periods per page.
 const PERIODS_PER_PAGE: usize = 12;
+/// Maximum number of rows of the spend by key per page.
+const SPEND_PER_PAGE: usize = 20;
 /// Unit of the columns "Capacity", which depends on the task.
 pub(crate) const CAPACITY_UNIT: &str = "Capacity: tokens, or denoising steps of images, per period.";
 /// Sortable columns of the miners, and whether the first click sorts each in descending order.
@@ -61,7 +64,7 @@ pub(crate) fn overview(view: &View, market: &Market, now_ms: i64) -> Markup {
     live("nineteen-overview", &body)
 }
 
-/// Renders the market: tasks, miners, periods.
+/// Renders the market: tasks, miners, periods, spend by key.
 pub(crate) fn page(view: &View, market: &Market, has_database: bool, now_ms: i64) -> Response {
     let body = html! {
         h1 { "Nineteen " span.sub { "an inference market" } }
@@ -81,6 +84,13 @@ pub(crate) fn page(view: &View, market: &Market, has_database: bool, now_ms: i64
         section.card aria-labelledby="periods" {
             h2 id="periods" { "Periods of the last day" }
             @if has_database { (live("nineteen-periods", &periods(view, market))) } @else { (no_database()) }
+        }
+        section.card aria-labelledby="spend" {
+            div.head {
+                h2 id="spend" { "Spend by key" }
+                span.sub { "of the last " (SPEND_DAYS) " days, in credits" }
+            }
+            @if has_database { (live("nineteen-spend", &spend(view, market))) } @else { (no_database()) }
         }
     };
     view.page("Nineteen", &body)
@@ -332,6 +342,37 @@ fn periods(view: &View, market: &Market) -> Markup {
                 }
             }
             (paging.links(view, "periods"))
+        }
+    }
+}
+
+fn spend(view: &View, market: &Market) -> Markup {
+    let paging = Paging::of(view, "spend", SPEND_PER_PAGE, market.spend.len());
+    html! {
+        @if market.spend.is_empty() { p.empty { "No API key has been charged in these days." } } @else {
+            div.scroll tabindex="0" role="group" aria-labelledby="spend" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "Key" }
+                            th scope="col" { "Day (UTC)" }
+                            th.num scope="col" { "Requests" }
+                            th.num scope="col" { "Charged" }
+                        }
+                    }
+                    tbody {
+                        @for row in paging.slice(&market.spend) {
+                            tr {
+                                th scope="row" { @if row.name.is_empty() { "unnamed" } @else { (shown(&row.name)) } }
+                                td { time datetime=(row.day) { (row.day) } }
+                                td.num { (grouped(row.requests as f64)) }
+                                td.num { (grouped(row.charged as f64)) }
+                            }
+                        }
+                    }
+                }
+            }
+            (paging.links(view, "rows"))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Client, StatusCode};
-use taonet_dashboard::{Changes, poll};
+use taonet_dashboard::{Changes, poll, timestamp};
 use taonet_http::{Fault, client};
 use taonet_nineteen_store::{PeriodId, Store, StoreError};
 use taonet_primitives::with_causes;
@@ -26,6 +26,11 @@ const MAX_BODY: usize = 1024 * 1024;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Maximum number of past periods. The reference's periods take half an hour.
 const MAX_PERIODS: usize = 48;
+
+/// Number of days in the spend by key, of which the last one is today.
+pub(crate) const SPEND_DAYS: i64 = 7;
+/// Maximum number of rows of the spend by key.
+const MAX_SPEND: u32 = 500;
 
 /// Reader of both sources, with the latest state.
 #[derive(Debug)]
@@ -110,12 +115,18 @@ async fn read_database(directory: &Path, market: &mut Market, now_ms: i64) -> Re
         for tasks in qualities.values_mut() {
             tasks.sort_by(|(a, _), (b, _)| a.cmp(b));
         }
+        market.spend = store.spend_since(&day(now_ms.saturating_sub((SPEND_DAYS - 1) * DAY_MS)), MAX_SPEND).await?;
         (market.period, market.contenders, market.qualities) = (period, contenders, qualities);
         Ok::<_, StoreError>(())
     }
     .await;
     store.close().await;
     read
+}
+
+/// Returns the day in UTC of a time in milliseconds since the Unix epoch, such as `2026-11-21`.
+fn day(time_ms: i64) -> String {
+    timestamp(time_ms / 1_000).chars().take("2026-11-21".len()).collect()
 }
 
 /// Reads the periods closed since `since_ms`, up to `newest`, at most [`MAX_PERIODS`].

@@ -176,6 +176,7 @@ impl Gateway {
             .route("/", get(status::page))
             .route("/status", get(status::page))
             .route("/status.json", get(status::document))
+            .route("/status.js", get(status::script))
             .route("/usage", get(usage_page::page))
             .route("/usage.js", get(usage_page::script))
             .route("/healthz", get(|| async { "ok" }))

@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::http::header::HOST;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
 use axum::response::{Html, IntoResponse as _, Json, Response};
 use serde_json::{Value, json};
 use taonet_nineteen_core::task::Endpoint;
 use taonet_nineteen_query::{TaskMiner, TaskMiners};
 
 use crate::Gateway;
+use crate::usage_page::POLICY;
 
 /// State of a task in the running period.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,7 +115,7 @@ pub(crate) async fn page(State(gateway): State<Gateway>, headers: HeaderMap) -> 
     for task in gateway.status() {
         task.row(&mut page);
     }
-    page.push_str("</tbody></table></div></section>\n");
+    page.push_str("</tbody></table></div></section><p class=\"sub\" id=\"state\" role=\"status\"></p>\n");
     let config = gateway.0.market.current();
     if let Some(task) = config.enabled().find(|task| task.endpoint == Endpoint::Chat) {
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_host(host));
@@ -122,7 +123,8 @@ pub(crate) async fn page(State(gateway): State<Gateway>, headers: HeaderMap) -> 
         let _ = writeln!(
             page,
             "<h2>Example</h2><p>With an API key, from <code>tao nineteen keys create</code>:</p>\n\
-             <pre>curl http://{host}/v1/chat/completions --header \"Authorization: Bearer KEY\" \
+             <pre tabindex=\"0\" role=\"group\" aria-label=\"Example\">\
+             curl http://{host}/v1/chat/completions --header \"Authorization: Bearer KEY\" \
              --json '{{\"model\": \"{}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'</pre>\n\
              <p>The API is described in <a href=\"/openapi.json\">/openapi.json</a>. <a href=\"/usage\">/usage</a> shows the \
              usage of your key.</p>",
@@ -130,7 +132,13 @@ pub(crate) async fn page(State(gateway): State<Gateway>, headers: HeaderMap) -> 
         );
     }
     page.push_str("</main></body></html>\n");
-    Html(page).into_response()
+    ([(CONTENT_SECURITY_POLICY, POLICY)], Html(page)).into_response()
+}
+
+/// Handler of `GET /status.js`.
+pub(crate) async fn script() -> Response {
+    let headers = [(CONTENT_TYPE, "text/javascript; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
+    (headers, include_str!("status/script.js")).into_response()
 }
 
 /// Returns whether the header `Host` can be shown in the page and in a command without escaping.
@@ -138,11 +146,12 @@ fn is_host(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
-/// Colours, cards, badges and tables are those of the dashboard, `crates/dashboard/assets/page.css`. On a phone, the table
-/// scrolls.
+/// Colours, cards, badges and tables are those of the dashboard,
+/// `crates/dashboard/assets/page.css`. On a phone, the table scrolls. The script updates the table:
+/// to reload the page would take a reader with a screen reader or a keyboard back to its beginning.
 const HEAD: &str = "<!doctype html>
 <html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">
-<meta http-equiv=\"refresh\" content=\"10\"><title>Nineteen</title>
+<title>Nineteen</title><script src=\"/status.js\" defer></script>
 <style>
 :root { --bg: #f6f7f9; --card: #fff; --line: #dfe3e8; --text: #1a2230; --soft: #566173; --accent: #0f766e;
   --good: #14713d; --good-soft: #dcf3e5; --bad: #b3261e; --bad-soft: #fbe3e1; color-scheme: light }
@@ -164,5 +173,6 @@ token.</p>
 <section aria-label=\"Tasks\"><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Tasks\"><table><thead><tr>
 <th scope=\"col\">Task</th><th scope=\"col\">State</th><th scope=\"col\">Miners</th><th scope=\"col\">Capacity</th>
 <th scope=\"col\">Used</th><th scope=\"col\">Running</th><th scope=\"col\">Requests</th><th scope=\"col\">Rate-limited</th>
-<th scope=\"col\">Failed</th><th scope=\"col\">Best latency</th><th scope=\"col\">Median latency</th></tr></thead><tbody>
+<th scope=\"col\">Failed</th><th scope=\"col\">Best latency</th><th scope=\"col\">Median latency</th></tr></thead>
+<tbody id=\"tasks\">
 ";

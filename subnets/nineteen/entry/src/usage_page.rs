@@ -6,9 +6,10 @@
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::response::{IntoResponse as _, Response};
 
-/// The page loads its own script only, and sends requests to this gateway only.
-const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The pages of this gateway load their own script only, and send requests to this gateway only.
+pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
+                                 style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                                 frame-ancestors 'none'";
 
 /// Handler of `GET /usage`.
 pub(crate) async fn page() -> Response {

@@ -60,6 +60,19 @@ pub struct UsageRow {
     pub charged: i64,
 }
 
+/// Usage of one API key on one day, over all tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySpend {
+    /// Display name of the key. Several keys can have the same one.
+    pub name: String,
+    /// Day in UTC, such as `2026-11-21`.
+    pub day: String,
+    /// Number of requests.
+    pub requests: i64,
+    /// Credits charged.
+    pub charged: i64,
+}
+
 /// Why a key's credits cannot be reserved for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldRefusal {
@@ -177,6 +190,34 @@ impl Store {
             })
         };
         rows.iter().map(used).collect()
+    }
+
+    /// Returns the usage by day and key since a day in UTC (such as `2026-11-21`), at most `limit`
+    /// rows: newest day first, and on each day the highest charge first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn spend_since(&self, day: &str, limit: u32) -> Result<Vec<KeySpend>, StoreError> {
+        let rows = statement(
+            "SELECT api_key.name AS name, usage_day.day AS day, CAST(SUM(usage_day.requests) AS BIGINT) AS requests,
+                    CAST(SUM(usage_day.charged) AS BIGINT) AS spent
+             FROM usage_day JOIN api_key ON api_key.id = usage_day.key_id
+             WHERE usage_day.day >= $1 GROUP BY usage_day.day, usage_day.key_id, api_key.name
+             ORDER BY usage_day.day DESC, spent DESC, usage_day.key_id LIMIT $2",
+        )
+        .bind(day)
+        .bind(i64::from(limit))
+        .rows(&self.database)
+        .await?;
+        let spend = |row: &Row| {
+            Ok(KeySpend {
+                name: row.get("name")?,
+                day: row.get("day")?,
+                requests: row.get("requests")?,
+                charged: row.get("spent")?,
+            })
+        };
+        rows.iter().map(spend).collect()
     }
 
     /// Returns all accounts with their balances in credits, ordered by name.

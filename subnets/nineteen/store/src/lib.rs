@@ -69,7 +69,7 @@ use taonet_database::{Database, Migrator, migrations};
 
 pub use budgets::{BudgetPeriod, BudgetScope, BudgetUse};
 pub use control::ControlLock;
-pub use credits::{HoldRefusal, MAX_CREDITS, Usage, UsageRow};
+pub use credits::{HoldRefusal, KeySpend, MAX_CREDITS, Usage, UsageRow};
 pub use error::StoreError;
 pub use idempotency::{Claim, StoredAnswer};
 pub use invoices::{Invoice, InvoiceGrant, InvoiceLine, Month, MonthError, usage_csv};

@@ -90,6 +90,7 @@ on_both! {
     credits::concurrent_holds_never_overdraw_credits
     credits::monthly_budget_is_renewed_each_month
     credits::budgets_of_a_day_and_a_month_apply_together
+    credits::spend_is_summed_by_key_and_day
     credits::invoice_covers_one_key_and_month
     credits::manipulated_books_do_not_balance
     credits::repeated_requests_run_once

@@ -32,6 +32,8 @@ pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow:
         Workers::describe_metrics();
         let language = &setup.config.scoring.target_language;
         let runner = Runner::open(setup.settings.clone(), language, Arc::clone(&setup.scorer) as _).await?;
+        let (ledger, stop) = (Arc::clone(runner.ledger()), shutdown.clone());
+        shutdown.spawn("sign of life", async move { ledger.show_life(&stop).await });
         let outbox = setup.outbox(&runner)?;
         let rounds = rounds(setup, runner, context).await?;
         run_rounds(rounds, outbox, readiness, &shutdown).await

@@ -7,8 +7,14 @@ use clap::ValueEnum;
 use taonet_babelbit_config::Config;
 use taonet_cli_babelbit::runner;
 use taonet_doctor::{DiskNeeds, Finding, WriteDirectory, port};
+use taonet_primitives::NetUid;
 
-/// A daemon of Babelbit.
+/// Netuid of Nineteen on the main network.
+const NINETEEN: NetUid = NetUid(19);
+/// Netuid of proofs of inference on the main network.
+const PROOF: NetUid = NetUid(2);
+
+/// A daemon. Those of Babelbit have settings, all others options of their command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
     /// Subtensor gateway
@@ -21,11 +27,54 @@ pub(crate) enum Role {
     Runner,
     /// Miner
     Miner,
+    /// Validator of Nineteen
+    NineteenValidator,
+    /// Entry process of Nineteen
+    NineteenEntry,
+    /// Query worker of Nineteen
+    NineteenQuery,
+    /// Miner of Nineteen
+    NineteenMiner,
+    /// Validator of proofs
+    ProofValidator,
+    /// Miner of proofs
+    ProofMiner,
+    /// Validator of text prompting
+    PromptingValidator,
+    /// Miner of text prompting
+    PromptingMiner,
 }
 
 impl Role {
-    /// All daemons, which usually share one machine outside containers.
-    pub(super) const ALL: [Self; 5] = [Self::Gateway, Self::Signer, Self::Validator, Self::Runner, Self::Miner];
+    /// The daemons of Babelbit, which usually share one machine outside containers.
+    pub(super) const BABELBIT: [Self; 5] = [Self::Gateway, Self::Signer, Self::Validator, Self::Runner, Self::Miner];
+
+    /// Returns whether the daemon is one of Babelbit's.
+    pub(super) fn is_of_babelbit(self) -> bool {
+        Self::BABELBIT.contains(&self)
+    }
+
+    /// Returns the netuid of the daemon's subnet on the main network; `None` for daemons of any
+    /// subnet.
+    pub(super) const fn netuid(self) -> Option<NetUid> {
+        match self {
+            Self::NineteenValidator | Self::NineteenEntry | Self::NineteenQuery | Self::NineteenMiner => Some(NINETEEN),
+            Self::ProofValidator | Self::ProofMiner => Some(PROOF),
+            _ => None,
+        }
+    }
+
+    /// Returns the daemons that usually run for another subnet than Babelbit, by its netuid on the
+    /// main network.
+    pub(super) fn of_subnet(netuid: NetUid) -> &'static [Self] {
+        if netuid == NINETEEN {
+            &[Self::NineteenValidator, Self::NineteenMiner]
+        } else if netuid == PROOF {
+            &[Self::ProofValidator, Self::ProofMiner]
+        } else {
+            &[]
+        }
+    }
 
     /// Returns the directories in which the daemon writes; `state` is the directory of all daemons' state.
     pub(super) fn write_directories(self, config: &Config, state: &Path) -> Vec<WriteDirectory> {
@@ -44,10 +93,38 @@ impl Role {
                 WriteDirectory::of_file("transcripts", &config.transcript_cache, DiskNeeds::STATE),
             ],
             Self::Miner => vec![records("replay log", &state.join("replay"))],
+            // Below one directory, each in one that is named after the subnet and the hotkey.
+            _ => vec![records("state", state)],
         }
     }
 
-    /// Checks the port of the daemon; `None` for a miner without a configured port.
+    /// Returns the name under which a daemon of another subnet than Babelbit reports itself, and
+    /// the port of its own or of its metrics without an option, on 127.0.0.1; `None` without a
+    /// default.
+    pub(super) const fn default_port(self) -> Option<(&'static str, Option<u16>)> {
+        Some(match self {
+            Self::NineteenValidator => ("nineteen validator", Some(8091)),
+            Self::NineteenEntry => ("nineteen entry", Some(8092)),
+            Self::NineteenQuery => ("nineteen query", Some(8014)),
+            Self::NineteenMiner => ("nineteen miner", Some(4001)),
+            Self::ProofValidator => ("proof validator", Some(9090)),
+            Self::ProofMiner => ("proof miner", Some(8091)),
+            Self::PromptingValidator => ("prompting validator", None),
+            Self::PromptingMiner => ("prompting miner", Some(8091)),
+            _ => return None,
+        })
+    }
+
+    /// Checks the port of a daemon of another subnet than Babelbit, at `listen` or at its default
+    /// address; `None` for a daemon without any.
+    pub(super) async fn check_default_port(self, listen: Option<SocketAddr>) -> Option<Finding> {
+        let (name, usual) = self.default_port()?;
+        let usual = usual.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        Some(port(&[name], listen.or(usual)?, "--listen or --metrics").await)
+    }
+
+    /// Checks the port of a daemon of Babelbit; `None` for a miner without a configured port, and
+    /// for other daemons.
     pub(super) async fn check_port(self, config: &Config) -> Option<Finding> {
         let (names, address, setting): (&[&str], _, _) = match self {
             Self::Gateway => {
@@ -65,6 +142,7 @@ impl Role {
                 let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), config.axon_port?.get());
                 (&["miner", "text miner"], address, "MINER_AXON_PORT")
             }
+            _ => return None,
         };
         Some(port(names, address, setting).await)
     }

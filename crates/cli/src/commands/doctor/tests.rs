@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use clap::CommandFactory as _;
+
 use super::*;
 
 const COMPOSE: &str = include_str!("../../../../../compose.yml");
@@ -78,7 +80,7 @@ fn directory_outside_of_volumes_is_fault() {
 #[test]
 fn ledger_option_replaces_directory_of_gateway() {
     let config = config("subtensor-gateway");
-    let directories = write_directories(&config, &Role::ALL, Path::new(STATE), Some(Path::new("/srv/ledger")));
+    let directories = write_directories(&config, &Role::BABELBIT, Path::new(STATE), Some(Path::new("/srv/ledger")));
     assert_eq!(directories[0].path, Path::new("/srv/ledger"));
     assert!(directories.iter().all(|directory| directory.path != Path::new(STATE).join("subtensor-gateway")));
 }
@@ -100,4 +102,36 @@ fn language_model_of_a_miner_is_checked_as_far_as_possible() {
         assert_eq!(findings[0].status, status, "{name}: {findings:?}");
         assert!(findings[1].subject.contains("all-MiniLM-L6-v2"), "{findings:?}");
     }
+}
+
+/// Columns: command · option with the address
+#[test]
+fn default_ports_are_those_of_the_commands() {
+    for (role, path, option) in [
+        (Role::NineteenValidator, ["nineteen", "validator"], "listen"),
+        (Role::NineteenEntry, ["nineteen", "entry"], "listen"),
+        (Role::NineteenMiner, ["nineteen", "miner"], "listen"),
+        (Role::ProofValidator, ["proof", "validator"], "metrics"),
+        (Role::ProofMiner, ["proof", "miner"], "listen"),
+        (Role::PromptingMiner, ["prompting", "miner"], "listen"),
+    ] {
+        let tree = crate::Tao::command();
+        let command = path.iter().fold(&tree, |command, name| command.find_subcommand(name).unwrap());
+        let argument = command.get_arguments().find(|argument| argument.get_id() == option).unwrap();
+        let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_str().unwrap()).collect();
+        let (name, port) = role.default_port().unwrap();
+        assert_eq!(defaults, [format!("127.0.0.1:{}", port.unwrap())], "{name}");
+        assert_eq!(name, path.join(" "));
+    }
+}
+
+#[test]
+fn models_and_circuits_of_options_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = |model: Option<&Path>, circuits: Option<&Path>| -> Vec<Status> {
+        verify_options(model, circuits, false).iter().map(|finding| finding.status).collect()
+    };
+    assert_eq!(status(None, None), []);
+    assert_eq!(status(Some(folder.path()), None), [Status::Skipped]);
+    assert_eq!(status(Some(Path::new("no/such/model")), Some(folder.path())), [Status::Fault, Status::Fault]);
 }

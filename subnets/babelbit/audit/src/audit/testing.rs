@@ -116,6 +116,7 @@ fn challenge() -> PrefetchedChallenge {
     let reference = |index: usize| json!({ "utterance_id": index, "reference_text": "alpha", "reference_wps": 2.0 });
     PrefetchedChallenge {
         challenge_uid: UID.to_owned(),
+        title: None,
         utterances: (0..UTTERANCES).map(utterance).collect(),
         error: None,
         reference: Some(Reference {

@@ -115,6 +115,7 @@ fn connect(target: &Target, settings: &RunnerSettings) -> Result<HttpMiner, Cont
 fn prefetched(built: &BuiltChallenge) -> PrefetchedChallenge {
     PrefetchedChallenge {
         challenge_uid: built.challenge.uid.clone(),
+        title: Some(built.challenge.title.clone()),
         utterances: (0..built.audio.len()).map(|index| built.payload("", index)).collect(),
         error: None,
         reference: Some(Reference { document: built.challenge.reference_document(), source: "shipped".to_owned() }),

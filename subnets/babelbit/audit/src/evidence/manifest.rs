@@ -242,6 +242,8 @@ impl Manifest {
             // The record does not come from a ledger.
             id: 0,
             challenge_uid: self.challenge_uid,
+            // For display only, so not part of the evidence.
+            title: None,
             challenge_type: self.challenge_type,
             run_timestamp: self.run_timestamp,
             state,

@@ -66,10 +66,10 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
     } else {
         html! { p.empty { "This challenge has no utterance " (number) "." } }
     };
-    let title = format!("Challenge {}", shown(&row.challenge_uid));
+    let title = challenge.title();
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/challenges", "Challenges")], &shown(&row.challenge_uid)))
-        h1 { (shown(&row.challenge_uid)) " " span.badge { (row.challenge_type) } }
+        (view.trail(&[("/", "Overview"), ("/challenges", "Challenges")], &title))
+        h1 { (title) " " span.badge { (row.challenge_type) } }
         (live("challenge-state", &about(challenge)))
         @if let Some(error) = &row.error { (problem("The challenge is incomplete", error)) }
         @if let Some(why) = &challenge.problem { (problem("The results are unreadable", why)) }
@@ -77,7 +77,7 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
         (live("challenge-validators", &validators::compared(section, view, challenge)))
         (part)
     };
-    Ok(view.page(&title, &body))
+    Ok(view.page(&format!("Challenge {title}"), &body))
 }
 
 fn about(challenge: &Challenge) -> Markup {
@@ -87,6 +87,8 @@ fn about(challenge: &Challenge) -> Markup {
             (state(challenge)) " · started " (time(head.started_unix)) " · " (counted(head.utterances as usize, "utterance"))
             " · " (counted(standings.len(), "miner"))
             @if head.resumes > 0 { " · resumed " (counted(head.resumes as usize, "time")) }
+            // Files and logs name the challenge by its ID.
+            @if head.title.is_some() { " · " span.mono { (shown(&head.challenge_uid)) } }
         }
     }
 }

@@ -71,7 +71,7 @@ fn summary(index: &Index, contest: ChallengeType, miner: &MinerKey) -> Markup {
             dl.figures {
                 div { dt { "Rank" } dd { (rank + 1) small { "of " (board.len()) } } }
                 div { dt { "Score" } dd { (score(standing.score)) } }
-                div { dt { "Meaning" } dd { (number(standing.accuracy, 2)) } }
+                div { dt { "Accuracy" } dd { (number(standing.accuracy, 2)) } }
                 div { dt { "Speaking rate" } dd { (number(standing.rate_ratio, 2)) small { "of the reference" } } }
                 div { dt { "Late by" } dd { (duration(standing.overshoot_sec)) small { "virtual clock" } } }
                 div { dt { "Wall clock" } dd { (duration(standing.wall_after_source_sec)) small { "after the source" } } }
@@ -87,7 +87,7 @@ fn history(view: &View, parts: &[Part<'_>], hotkey: &Hotkey) -> Markup {
             let standing = challenge.standing(hotkey)?;
             Some(Column {
                 value: standing.score,
-                label: format!("{}: {}", shown(&challenge.head.challenge_uid), number(Some(standing.score), 3)),
+                label: format!("{}: {}", challenge.title(), number(Some(standing.score), 3)),
                 href: view.href(&format!("/challenges/{}", challenge.head.id)),
             })
         })
@@ -187,7 +187,7 @@ fn extremes(view: &View, parts: &[Part<'_>]) -> Markup {
                     @let number_here = result.utterance_index + 1;
                     li {
                         a href=(view.href(&format!("/challenges/{}?utterance={number_here}", challenge.head.id))) {
-                            (shown(&challenge.head.challenge_uid)) ", utterance " (number_here)
+                            (challenge.title()) ", utterance " (number_here)
                         }
                         strong { (number(Some(*value), 3)) }
                         audio controls preload="none" aria-label={ "Play utterance " (number_here) }

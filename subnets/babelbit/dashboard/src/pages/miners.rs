@@ -17,7 +17,7 @@ const HISTORY: usize = 30;
 const COLUMNS: [(&str, bool); 7] = [
     ("score", true),
     ("uid", false),
-    ("meaning", true),
+    ("accuracy", true),
     ("rate", true),
     ("late", false),
     ("wall", false),
@@ -34,7 +34,7 @@ fn sort(standings: &mut [Standing], key: &str) {
     standings.sort_by(|a, b| {
         let order = match key {
             "uid" => a.miner.uid.cmp(&b.miner.uid),
-            "meaning" => optional(a.accuracy).total_cmp(&optional(b.accuracy)),
+            "accuracy" => optional(a.accuracy).total_cmp(&optional(b.accuracy)),
             "rate" => optional(a.rate_ratio).total_cmp(&optional(b.rate_ratio)),
             "late" => optional(a.overshoot_sec).total_cmp(&optional(b.overshoot_sec)),
             "wall" => optional(a.wall_after_source_sec).total_cmp(&optional(b.wall_after_source_sec)),
@@ -63,7 +63,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
                             (order.header(view, "uid", "Miner", ""))
                             (header("score", "Score"))
                             th scope="col" { "Scores over time" }
-                            (header("meaning", "Meaning"))
+                            (header("accuracy", "Accuracy"))
                             (header("rate", "Rate"))
                             (header("late", "Late by"))
                             (header("wall", "Wall clock"))

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use taonet_babelbit_runner::{RoundEnd, RoundRow};
 use taonet_dashboard::draw::meter;
-use taonet_dashboard::{Paging, View, live, shown};
+use taonet_dashboard::{Paging, View, live, problem};
 
 use super::parts::{
     challenge_link, contest, history, score, standing_cells, standing_header, state, tabs, time, warning,
@@ -22,8 +22,11 @@ const RECENT: usize = 6;
 pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
     let index = section.source.index();
     html! {
-        h1 { "Babelbit " span.sub { "simultaneous interpreters, ranked" } }
-        (live("babelbit-problem", &html! { (warning(&index)) (validators::warning(section)) }))
+        div.head {
+            h1 { "Babelbit " span.sub { "simultaneous interpreters, ranked" } }
+            (live("babelbit-activity", &section.activity()))
+        }
+        (live("babelbit-problem", &html! { (warning(&index)) (validators::warning(section)) (stopped(section)) }))
         (live("babelbit-figures", &figures(&index)))
         (live("babelbit-progress", &progress(view, &index)))
         (live("babelbit-board", &board(section, view, &index)))
@@ -32,6 +35,10 @@ pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
             (live("babelbit-rounds", &rounds(&index)))
         }
     }
+}
+
+fn stopped(section: &BabelbitSection) -> Markup {
+    html! { @if let Some((title, why)) = section.stopped() { (problem(title, why)) } }
 }
 
 fn figures(index: &Index) -> Markup {
@@ -151,7 +158,7 @@ fn rounds(index: &Index) -> Markup {
                         span {
                             span.badge { (round.challenge_type) } " "
                             @if let Some(epoch) = round.epoch { "epoch " (epoch) } @else { "epoch unknown" }
-                            @if let Some(uid) = &round.challenge_uid { " · " (shown(uid)) }
+                            @if let Some(title) = index.title_of(round) { " · " (title) }
                         }
                         small { span class=(class) { (text) } " · " (time(round.ended_unix)) }
                     }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_runner::ChallengeState;
 use taonet_dashboard::draw::{meter, sparkline};
-use taonet_dashboard::{View, ago, duration, now_unix, number, problem, shown, timestamp};
+use taonet_dashboard::{View, ago, duration, now_unix, number, problem, timestamp};
 use taonet_primitives::counted;
 
 use crate::index::{CONTESTS, Challenge, Index, Standing};
@@ -58,7 +58,7 @@ pub(super) fn score(value: f64) -> Markup {
 /// Renders the header cells for the columns of [`standing_cells`].
 pub(super) fn standing_header() -> Markup {
     html! {
-        th.num scope="col" { "Meaning" }
+        th.num scope="col" { "Accuracy" }
         th.num scope="col" { "Rate" }
         th.num scope="col" title="seconds after the end of the source, on the virtual clock" { "Late by" }
         th.num scope="col" title="wall-clock time from the last frame to the end of the reply" { "Wall clock" }
@@ -86,11 +86,9 @@ pub(super) fn history(section: &BabelbitSection, standing: &Standing) -> Markup 
     )
 }
 
-/// Renders the ID of a challenge as a link to its page.
+/// Renders the title of a challenge, or its ID if it has none, as a link to its page.
 pub(super) fn challenge_link(view: &View, challenge: &Challenge) -> Markup {
-    html! {
-        a href=(view.href(&format!("/challenges/{}", challenge.head.id))) { (shown(&challenge.head.challenge_uid)) }
-    }
+    html! { a href=(view.href(&format!("/challenges/{}", challenge.head.id))) { (challenge.title()) } }
 }
 
 /// Returns the path of a source's recording.

@@ -4,9 +4,10 @@
 mod recorded;
 mod validators;
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -95,7 +96,7 @@ async fn every_page_shows_the_contest() {
     let (_, body) = get(&router, "/challenges/1").await;
     for part in [
         "Decided by:",
-        "wrong meaning: similarity 0.410 is below 0.65",
+        "low accuracy: 0.410 is below 0.65",
         "<del>late</del>",
         "<ins>early</ins>",
         "class=\"window\"",
@@ -118,6 +119,53 @@ async fn every_page_shows_the_contest() {
     let (_, board) = get(&site(directory.path()).await, "/").await;
     assert!(board.contains("Miner 2") && !board.contains("ledger is unavailable"), "{board}");
     assert_eq!(get(&router, &format!("/miners/{}", hotkey(99))).await.0, 404);
+}
+
+#[tokio::test]
+async fn challenges_are_shown_with_their_titles() {
+    let directory = tempfile::tempdir().unwrap();
+    let recorded = Recorded::open(directory.path()).await;
+    recorded.play("challenge-1", 3, 2).await;
+    recorded.play("challenge-2", 3, 2).await;
+    let title = "UPDATE challenge SET title = 'The <ferry>' WHERE challenge_uid = 'challenge-1'";
+    recorded::execute(&directory.path().join("state"), title).await;
+    let router = site(directory.path()).await;
+    for page in ["/".to_owned(), "/challenges".to_owned(), format!("/miners/{}", hotkey(2))] {
+        let (_, body) = get(&router, &page).await;
+        for (part, is_shown) in [("The &lt;ferry&gt;", true), ("challenge-1", false), ("challenge-2", true)] {
+            assert_eq!(body.contains(part), is_shown, "{part} on {page}: {body}");
+        }
+    }
+    // Files and logs name the challenge by its ID.
+    let (_, body) = get(&router, "/challenges/1").await;
+    assert!(body.contains("<h1>The &lt;ferry&gt;") && body.contains(">challenge-1<"), "{body}");
+}
+
+#[tokio::test]
+async fn runner_is_marked_as_running_until_it_is_silent() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let overview = async || get(&site(directory.path()).await, "/").await.1;
+    assert!(!overview().await.contains(">running<"), "there is no ledger");
+    Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
+    recorded::execute(&state, "UPDATE challenge SET started_unix = 1000").await;
+    assert!(overview().await.contains(">running<"));
+    let ago = SystemTime::now() - Duration::from_mins(11);
+    File::options().write(true).open(state.join("runner.lock")).unwrap().set_modified(ago).unwrap();
+    // A single contest has ended, which is no problem.
+    let body = overview().await;
+    assert!(body.contains(">stopped<") && body.contains("data-problems=\"0\""), "{body}");
+    // A daemon that records rounds should never stop.
+    let round = "INSERT INTO round (challenge_type, outcome, ended_unix) VALUES ('main', 'played', 1000)";
+    recorded::execute(&state, round).await;
+    let body = overview().await;
+    assert!(body.contains("The runner has stopped") && body.contains("data-problems=\"1\""), "{body}");
+    // The end of a demonstration is announced.
+    let (changes, section) = (Changes::default(), BabelbitSection::open(RunPaths::below(directory.path())).await);
+    section.end(&changes);
+    let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes).with(section);
+    let (_, body) = get(&dashboard.router(Shutdown::new()), "/").await;
+    assert!(body.contains(">stopped<") && body.contains("data-problems=\"0\""), "{body}");
 }
 
 #[tokio::test]

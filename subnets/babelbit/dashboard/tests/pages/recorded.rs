@@ -131,6 +131,7 @@ impl Recorded {
             .collect();
         let new = NewChallenge {
             challenge_uid: uid.into(),
+            title: None,
             challenge_type: ChallengeType::Main,
             run_timestamp: "20260101_120000".into(),
             started_unix: 1_780_000_000,
@@ -149,7 +150,8 @@ impl Recorded {
         assert!(self.ledger.record(row, &result).await.unwrap());
     }
 
-    /// Records a challenge: miner 1 fails, miner 2 wins, and the replies of all other miners have the wrong meaning.
+    /// Records a challenge: miner 1 fails, miner 2 wins, and the replies of all other miners have a
+    /// low accuracy.
     pub(crate) async fn play(&self, uid: &str, miners: u16, utterances: u32) {
         let row = self.begin(uid, utterances, "the train is late").await;
         let layout = Layout::new(&self.paths, &row);

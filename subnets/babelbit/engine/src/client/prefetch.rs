@@ -3,6 +3,9 @@ use taonet_babelbit_core::engine_api::UtterancePayload;
 
 use super::{ChallengeKind, EngineClient, EngineError};
 
+/// Maximum length of a challenge's title in characters, as in challenge files.
+const MAX_TITLE: usize = 200;
+
 /// Reference document of a challenge, with its source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
@@ -18,6 +21,8 @@ pub struct Reference {
 pub struct PrefetchedChallenge {
     /// ID of the challenge; empty if the engine has no challenge.
     pub challenge_uid: String,
+    /// Title of the challenge, for display; `None` if the engine sends none, or an unusable one.
+    pub title: Option<String>,
     /// Fetched utterances in order; each has audio.
     pub utterances: Vec<UtterancePayload>,
     /// Why fetching stopped before the end of the challenge, in the format of score files, e.g.
@@ -44,8 +49,9 @@ impl EngineClient {
     #[tracing::instrument(skip_all, fields(challenge_uid = %first.challenge_uid))]
     pub async fn prefetch_from(&self, kind: ChallengeKind, first: UtterancePayload) -> PrefetchedChallenge {
         let challenge_uid = first.challenge_uid.clone();
+        let title = title_of(&first);
         if challenge_uid.is_empty() || (first.audio_b64.is_empty() && first.done) {
-            return PrefetchedChallenge { challenge_uid, utterances: Vec::new(), error: None, reference: None };
+            return PrefetchedChallenge { challenge_uid, title, utterances: Vec::new(), error: None, reference: None };
         }
         let transcription = match kind {
             ChallengeKind::Main => self.transcription_of(&challenge_uid).await,
@@ -61,7 +67,7 @@ impl EngineClient {
                 .map(|document| Reference { document, source: format!("{}/source-audio", self.label()) })
         });
         let error = error.map(|error| error.record());
-        PrefetchedChallenge { challenge_uid, utterances, error, reference }
+        PrefetchedChallenge { challenge_uid, title, utterances, error, reference }
     }
 
     async fn collect(
@@ -114,6 +120,13 @@ impl EngineClient {
     fn label(&self) -> String {
         self.http.base().label()
     }
+}
+
+/// Returns the challenge's title without surrounding spaces; `None` if it is missing, blank, too
+/// long or not a text: a title decides nothing, so an unusable one is no error.
+fn title_of(payload: &UtterancePayload) -> Option<String> {
+    let title = payload.title.as_ref()?.as_str()?.trim();
+    (!title.is_empty() && title.chars().count() <= MAX_TITLE).then(|| title.to_owned())
 }
 
 /// Builds a reference document from the inline references of the utterances; `None` if there are none.

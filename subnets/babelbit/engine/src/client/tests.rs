@@ -350,6 +350,24 @@ mod prefetch {
     }
 
     #[tokio::test]
+    async fn unusable_title_is_ignored() {
+        for (title, expected) in [
+            (json!(" The ferry\n"), Some("The ferry")),
+            (json!("x".repeat(200)), Some("x".repeat(200).as_str())),
+            (json!("x".repeat(201)), None),
+            (json!("  "), None),
+            (json!(7), None),
+            (json!(null), None),
+        ] {
+            let engine = Scripted::new().await;
+            let mut first = utterance(0, "AAA=", true);
+            first["title"] = title;
+            let challenge = fetched(&engine, first, vec![]).await;
+            assert_eq!((challenge.title.as_deref(), challenge.utterances.len()), (expected, 1));
+        }
+    }
+
+    #[tokio::test]
     async fn an_active_utterance_needs_sound() {
         let engine = Scripted::new().await;
         let challenge = fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "", false))]).await;

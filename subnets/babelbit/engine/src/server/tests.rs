@@ -136,6 +136,7 @@ async fn a_validator_gets_the_main_challenge_with_its_reference() {
     let served = Served::new(|_| ()).await;
     let fetched = served.client("//Alice").prefetch(ChallengeKind::Main).await.unwrap();
     assert_eq!(fetched.challenge_uid, "challenge-0");
+    assert_eq!(fetched.title.as_deref(), Some(challenges(1)[0].title.as_str()));
     assert_eq!(fetched.error, None);
     let ids: Vec<_> = fetched.utterances.iter().map(|u| (u.utterance_id.as_str(), u.utterance_index, u.done)).collect();
     assert_eq!(ids, [("challenge-0:0", 0, false), ("challenge-0:1", 1, true)]);

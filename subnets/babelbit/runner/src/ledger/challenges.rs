@@ -47,6 +47,8 @@ impl FromStr for ChallengeState {
 pub struct NewChallenge {
     /// ID of the challenge.
     pub challenge_uid: String,
+    /// Title of the challenge, for display; `None` keeps the one in the ledger.
+    pub title: Option<String>,
     /// Contest of the challenge.
     pub challenge_type: ChallengeType,
     /// Local start time in file names: `YYYYMMDD_HHMMSS`. Ignored for a challenge that is already in the ledger.
@@ -72,6 +74,8 @@ pub struct ChallengeRow {
     pub id: i64,
     /// ID of the challenge.
     pub challenge_uid: String,
+    /// Title of the challenge, for display, if known.
+    pub title: Option<String>,
     /// Contest of the challenge.
     pub challenge_type: ChallengeType,
     /// Local start time of the first run, as in file names.
@@ -128,8 +132,9 @@ impl SourceInfo {
 }
 
 impl Ledger {
-    /// Inserts a challenge, or completes an existing one: adds missing utterances, and sets a partial challenge to
-    /// playing once it is complete. Other existing data stays unchanged, except for the reference.
+    /// Inserts a challenge, or completes an existing one: adds missing utterances, and sets a
+    /// partial challenge to playing once it is complete. Other existing data stays unchanged,
+    /// except for the reference and the title.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
@@ -140,14 +145,15 @@ impl Ledger {
         let reference = new.reference.as_ref().map(|value| to_json("challenge.reference", value)).transpose()?;
         let id: i64 = sqlx::query_scalar(
             "INSERT INTO challenge (challenge_uid, challenge_type, run_timestamp, started_unix, state, error, reference,
-                                    reference_source, main_challenge_uid)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                    reference_source, main_challenge_uid, title)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (challenge_uid, challenge_type) DO UPDATE SET
                  state = CASE WHEN state = 'partial' THEN excluded.state ELSE state END,
                  error = CASE WHEN state = 'partial' THEN excluded.error ELSE error END,
                  main_challenge_uid = coalesce(main_challenge_uid, excluded.main_challenge_uid),
                  reference = coalesce(excluded.reference, reference),
-                 reference_source = coalesce(excluded.reference_source, reference_source)
+                 reference_source = coalesce(excluded.reference_source, reference_source),
+                 title = coalesce(excluded.title, title)
              RETURNING id",
         )
         .bind(&new.challenge_uid)
@@ -159,6 +165,7 @@ impl Ledger {
         .bind(reference)
         .bind(&new.reference_source)
         .bind(&new.main_challenge_uid)
+        .bind(&new.title)
         .fetch_one(&mut *transaction)
         .await?;
         for utterance in &new.utterances {
@@ -280,6 +287,7 @@ pub(super) async fn read_challenge(connection: &mut SqliteConnection, id: i64) -
     Ok(ChallengeRow {
         id,
         challenge_uid: row.try_get("challenge_uid")?,
+        title: row.try_get("title")?,
         challenge_type: kind
             .parse()
             .map_err(|_| LedgerError::Value { column: "challenge.challenge_type", value: kind })?,

@@ -15,6 +15,8 @@ pub struct ChallengeHead {
     pub id: i64,
     /// ID of the challenge.
     pub challenge_uid: String,
+    /// Title of the challenge, for display, if known.
+    pub title: Option<String>,
     /// Contest of the challenge.
     pub challenge_type: ChallengeType,
     /// Start time of the first run in seconds since the Unix epoch.
@@ -75,7 +77,7 @@ impl Ledger {
     /// [`LedgerError`] when the database operation fails.
     pub async fn heads(&self, limit: u32) -> Result<Vec<ChallengeHead>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT id, challenge_uid, challenge_type, started_unix, state, error, take_ups,
+            "SELECT id, challenge_uid, title, challenge_type, started_unix, state, error, take_ups,
                     (SELECT count(*) FROM utterance WHERE challenge_id = challenge.id) AS utterances
              FROM challenge ORDER BY id DESC LIMIT ?",
         )
@@ -159,6 +161,7 @@ fn read_head(row: &SqliteRow) -> Result<ChallengeHead, LedgerError> {
     Ok(ChallengeHead {
         id: row.try_get("id")?,
         challenge_uid: row.try_get("challenge_uid")?,
+        title: row.try_get("title")?,
         challenge_type: kind
             .parse()
             .map_err(|_| LedgerError::Value { column: "challenge.challenge_type", value: kind })?,

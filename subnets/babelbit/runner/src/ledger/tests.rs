@@ -29,6 +29,7 @@ fn challenge() -> NewChallenge {
         |index: u32, source| UtteranceRow { index, utterance_id: format!("c:{index}"), language: "fr".into(), source };
     NewChallenge {
         challenge_uid: "c".into(),
+        title: None,
         challenge_type: ChallengeType::Main,
         run_timestamp: "20260101_120000".into(),
         started_unix: 1_000,
@@ -95,6 +96,32 @@ async fn a_solo_challenge_keeps_its_main_challenge() {
         [(None, None), (Some("first"), Some("first")), (Some("second"), Some("first")), (None, Some("first"))]
     {
         assert_eq!(ledger.begin(&of(main)).await.unwrap().main_challenge_uid.as_deref(), kept);
+    }
+}
+
+#[tokio::test]
+async fn running_daemon_shows_signs_of_life() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(Ledger::last_sign_of_life(directory.path()), None);
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    ledger.lock.as_ref().unwrap().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(7)).unwrap();
+    assert_eq!(Ledger::last_sign_of_life(directory.path()), Some(7));
+    let shutdown = Shutdown::new();
+    shutdown.request();
+    ledger.show_life(&shutdown).await;
+    assert!(Ledger::last_sign_of_life(directory.path()).unwrap() > 1_000_000_000);
+}
+
+#[tokio::test]
+async fn newest_title_of_a_challenge_is_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    for (sent, stored) in
+        [(None, None), (Some("The ferry"), Some("The ferry")), (None, Some("The ferry")), (Some("B"), Some("B"))]
+    {
+        let row = ledger.begin(&NewChallenge { title: sent.map(str::to_owned), ..challenge() }).await.unwrap();
+        assert_eq!(row.title.as_deref(), stored);
+        assert_eq!(ledger.heads(1).await.unwrap()[0].title.as_deref(), stored);
     }
 }
 

@@ -33,6 +33,7 @@ fn challenge(texts: &[&str]) -> PrefetchedChallenge {
         texts.iter().enumerate().map(|(index, text)| json!({"utterance_id": index, "reference_text": text}));
     PrefetchedChallenge {
         challenge_uid: "challenge-1".into(),
+        title: None,
         utterances: utterances.map(|utterance| serde_json::from_value(utterance).unwrap()).collect(),
         error: None,
         reference: Some(Reference {

@@ -146,6 +146,7 @@ impl Results {
 pub fn challenge(uid: &str, kind: ChallengeType) -> NewChallenge {
     NewChallenge {
         challenge_uid: uid.to_owned(),
+        title: None,
         challenge_type: kind,
         run_timestamp: "20260101_120000".to_owned(),
         started_unix: 1_000,

@@ -23,7 +23,7 @@ use taonet_service::Shutdown;
 use tower::ServiceExt as _;
 use url::Url;
 
-use market::{TASK, counts_of_bob, hotkey, trade};
+use market::{TASK, counts_of_bob, hotkey, spend, trade};
 
 /// A status of the gateway, with a task whose name the gateway would not accept.
 const STATUS: &str = r#"{"tasks": [
@@ -94,6 +94,20 @@ async fn market_shows_tasks_miners_and_periods() {
     let (_, overview) = page(&router, "/").await;
     assert!(overview.contains("href=\"/nineteen\"") && overview.matches(">running<").count() == 1, "{overview}");
     assert!(overview.contains("75.0 %"), "{overview}");
+}
+
+#[tokio::test]
+async fn spend_is_shown_by_name_and_day_without_the_key() {
+    let directory = tempfile::tempdir().unwrap();
+    trade(directory.path(), Duration::from_mins(1)).await;
+    let (_, router) = site(Some(directory.path()), None).await;
+    assert!(page(&router, "/nineteen").await.1.contains("No API key has been charged"));
+    let (key, day) = spend(directory.path(), "<b>shop</b>").await;
+    let (_, router) = site(Some(directory.path()), None).await;
+    let (_, market) = page(&router, "/nineteen").await;
+    // Day, requests, charged.
+    assert_eq!(cells(&market, "spend", "&lt;b&gt;shop&lt;/b&gt;"), [&*day, "2", "2\u{202f}500"]);
+    assert!(!market.contains(&key) && !market.contains("sk-tao-"), "{market}");
 }
 
 #[tokio::test]

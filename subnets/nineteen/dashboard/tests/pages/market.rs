@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use taonet_dashboard::timestamp;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::{PeriodCounts, PeriodProfile, RequestOutcome};
 use taonet_nineteen_core::{MarketConfig, TaskName};
-use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, Process, Reward, Sample, Store};
+use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Process, Reward, Sample, Store, Usage};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_service::unix_time;
 use taonet_wallet::Keypair;
@@ -83,6 +84,23 @@ pub(crate) async fn trade(directory: &Path, age: Duration) {
         Reward { quality: Some(0.875), metric: None, reason: "checked".to_owned(), created_ms: ago_ms(Duration::ZERO) };
     store.put_reward(&sample(second), &reward).await.unwrap();
     store.close().await;
+}
+
+/// Charges a new API key for two requests of different tasks; returns the key's ID and the day.
+pub(crate) async fn spend(directory: &Path, name: &str) -> (String, String) {
+    let store = Store::open(directory).await.unwrap();
+    let now_ms = ago_ms(Duration::ZERO);
+    let day: String = timestamp(now_ms / 1_000).chars().take(10).collect();
+    let key = store.create_key(&KeyTerms::new(name, 60), &[7; 40], now_ms).await.unwrap().id;
+    store.grant(&key, 10_000, "test", now_ms).await.unwrap();
+    for (request, model) in [("first", TASK), ("second", "chat-b")] {
+        store.hold(&key, request, 2_000, &day, now_ms).await.unwrap().unwrap();
+        let usage =
+            Usage { model: model.to_owned(), day: day.clone(), input_tokens: 3, output_tokens: 5, charge: 1_250 };
+        assert_eq!(store.charge(request, &usage, now_ms).await.unwrap(), Some(1_250));
+    }
+    store.close().await;
+    (key, day)
 }
 
 fn sample(period: PeriodId) -> Sample {

@@ -96,6 +96,24 @@ async fn status_shows_tasks_capacity_and_latency() {
     assert!(page.starts_with("<!doctype html>") && page.contains(&row), "{page}");
 }
 
+/// The status page updates itself by its own script, without a reload.
+#[tokio::test]
+async fn status_page_runs_its_own_script_only() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let page = get(&shop, "/status").await;
+    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; connect-src 'self';"), "{policy}");
+    let page = text(page).await;
+    assert_eq!((page.matches("<script").count(), page.matches("<script src=\"/status.js\"").count()), (1, 1));
+    assert!(!page.contains("http-equiv"), "a reload loses the place of a reader");
+    let script = get(&shop, "/status.js").await;
+    assert_eq!(script.headers()["content-type"], "text/javascript; charset=utf-8");
+    let script = text(script).await;
+    for id in script.split("getElementById(\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(page.contains(&format!("id=\"{id}\"")), "the page has no element {id}");
+    }
+}
+
 /// A key sees its own limits and usage, and those of no other.
 #[tokio::test]
 async fn key_and_usage_are_those_of_the_own_key() {

@@ -3,7 +3,7 @@
 use taonet_database::statement;
 
 use super::*;
-use crate::{BudgetPeriod, BudgetScope, BudgetUse, Claim, HoldRefusal, KeyTerms, StoredAnswer, Usage};
+use crate::{BudgetPeriod, BudgetScope, BudgetUse, Claim, HoldRefusal, KeySpend, KeyTerms, StoredAnswer, Usage};
 
 pub(super) fn terms(budget: Option<i64>) -> KeyTerms {
     KeyTerms { models: Some(vec![task("a")]), monthly_budget: budget, ..KeyTerms::new("shop", 60) }
@@ -80,6 +80,33 @@ pub(super) async fn concurrent_holds_never_overdraw_credits(home: Home) {
     let used = store.usage(Some(&key)).await.unwrap();
     assert_eq!((used.len(), used[0].requests, used[0].charged, used[0].output_tokens), (1, 10, 52, 50));
     assert!(store.is_balanced().await.unwrap());
+}
+
+pub(super) async fn spend_is_summed_by_key_and_day(home: Home) {
+    let store = home.open().await;
+    assert!(store.spend_since("", 9).await.unwrap().is_empty());
+    let mut requests = 0;
+    for (name, seed, charges) in [
+        ("shop", 1, &[("2026-11-20", "a", 3), ("2026-11-21", "a", 2), ("2026-11-21", "b", 4)][..]),
+        // Another key with the same name has rows of its own.
+        ("shop", 2, &[("2026-11-21", "a", 7)]),
+        ("unused", 3, &[]),
+    ] {
+        let key = store.create_key(&KeyTerms::new(name, 60), &[seed; 40], 0).await.unwrap().id;
+        store.grant(&key, 100, "test", 0).await.unwrap();
+        for (day, model, charge) in charges {
+            requests += 1;
+            let request = requests.to_string();
+            store.hold(&key, &request, 10, day, 0).await.unwrap().unwrap();
+            let usage = Usage { model: (*model).to_owned(), ..usage(day, *charge) };
+            assert_eq!(store.charge(&request, &usage, 0).await.unwrap(), Some(*charge));
+        }
+    }
+    let spend = |day: &str, requests, charged| KeySpend { name: "shop".into(), day: day.into(), requests, charged };
+    let all = [spend("2026-11-21", 1, 7), spend("2026-11-21", 2, 6), spend("2026-11-20", 1, 3)];
+    assert_eq!(store.spend_since("2026-11-20", 9).await.unwrap(), all);
+    assert_eq!(store.spend_since("2026-11-21", 9).await.unwrap(), all[..2]);
+    assert_eq!(store.spend_since("2026-11-20", 1).await.unwrap(), all[..1]);
 }
 
 pub(super) async fn monthly_budget_is_renewed_each_month(home: Home) {

@@ -58,6 +58,7 @@ impl World {
         };
         let challenge = NewChallenge {
             challenge_uid: challenge_uid.into(),
+            title: None,
             challenge_type: ChallengeType::Main,
             run_timestamp: "20260101_120000".into(),
             started_unix: jiff::Timestamp::now().as_second(),

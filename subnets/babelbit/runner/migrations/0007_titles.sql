@@ -1,0 +1,2 @@
+-- Title of the challenge, for display; null if the engine sends none.
+ALTER TABLE challenge ADD COLUMN title TEXT;
