@@ -44,7 +44,10 @@ fn doctor_of(roles: &[&str], folder: &Path, network: &str) -> Command {
     for role in roles {
         command.args(["--role", role]);
     }
-    command.env("HOME", folder).env("XDG_STATE_HOME", folder.join("state")).env("XDG_CACHE_HOME", folder.join("cache"));
+    command
+        .env("HOME", folder)
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .env("XDG_CACHE_HOME", folder.join("cache"));
     command.env_remove("BB_MODELS_DIR").env("BT_CHAIN_ENDPOINT", network);
     for name in ["SIGNER_PORT", "SUBTENSOR_GATEWAY_PORT", "BABELBIT_METRICS_PORT"] {
         command.env(name, free_address().rsplit_once(':').unwrap().1);
@@ -52,17 +55,24 @@ fn doctor_of(roles: &[&str], folder: &Path, network: &str) -> Command {
     command
 }
 
-/// Returns the document of a report. Its exit code must be that of its first fault: which fault is the first depends on
-/// the machine, such as its disks. Every check must have a finding.
+/// Returns the document of a report. Its exit code must be that of its first fault: which fault is
+/// the first depends on the machine, such as its disks. Every check must have a finding.
 #[track_caller]
 fn report(output: &Output) -> Value {
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(output)));
+    let document: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(output)));
     let findings = document["findings"].as_array().unwrap();
     let first_fault = findings.iter().find(|finding| finding["status"] == "fault");
     let code = first_fault.map_or(json!(0), |fault| fault["exit_code"].clone());
     assert_eq!(document["exit_code"], code, "{document}");
-    assert_eq!(output.status.code().map(|code| json!(code)), Some(code), "{} {document}", stderr(output));
-    let mut checks: Vec<_> = findings.iter().map(|finding| finding["check"].as_str().unwrap()).collect();
+    assert_eq!(
+        output.status.code().map(|code| json!(code)),
+        Some(code),
+        "{} {document}",
+        stderr(output)
+    );
+    let mut checks: Vec<_> =
+        findings.iter().map(|finding| finding["check"].as_str().unwrap()).collect();
     checks.dedup();
     assert_eq!(checks, CHECKS);
     document
@@ -70,15 +80,25 @@ fn report(output: &Output) -> Value {
 
 /// Returns the findings of a check.
 fn findings<'a>(report: &'a Value, check: &str) -> Vec<&'a Value> {
-    report["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == check).collect()
+    report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["check"] == check)
+        .collect()
 }
 
 /// Asserts that a check has a finding with this status and text, and returns it.
 #[track_caller]
 fn assert_finding<'a>(report: &'a Value, check: &str, status: &str, seen: &str) -> &'a Value {
     let findings = findings(report, check);
-    let expected = |finding: &&&Value| finding["status"] == status && finding["seen"].as_str().unwrap().contains(seen);
-    findings.iter().find(expected).unwrap_or_else(|| panic!("{check} {status} {seen}: {findings:?}"))
+    let expected = |finding: &&&Value| {
+        finding["status"] == status && finding["seen"].as_str().unwrap().contains(seen)
+    };
+    findings
+        .iter()
+        .find(expected)
+        .unwrap_or_else(|| panic!("{check} {status} {seen}: {findings:?}"))
 }
 
 #[test]
@@ -94,9 +114,14 @@ fn broken_set_up_has_all_faults_in_one_report() {
     }
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = doctor(&chain.path(""), chain.url());
-    command.env("BITTENSOR_WALLET_PATH", chain.path("wallets")).env("BB_MODELS_DIR", chain.path("models"));
+    command
+        .env("BITTENSOR_WALLET_PATH", chain.path("wallets"))
+        .env("BB_MODELS_DIR", chain.path("models"));
     command.env("SIGNER_PORT", other.local_addr().unwrap().port().to_string());
-    command.env("BB_OUTPUT_LOGS_DIR", chain.path("file/logs")).env("BABELBIT_TEMPO", "99").env("BB_RULE", "strict");
+    command
+        .env("BB_OUTPUT_LOGS_DIR", chain.path("file/logs"))
+        .env("BABELBIT_TEMPO", "99")
+        .env("BB_RULE", "strict");
     command.env("PG_HOST", "db").env("BB_API_TOKEN_FILE", chain.path("none"));
     let broken = report(&command.output().unwrap());
     for (check, status, seen) in [
@@ -135,9 +160,16 @@ fn broken_set_up_has_all_faults_in_one_report() {
     let mended = report(&command.env_remove("BB_OUTPUT_LOGS_DIR").output().unwrap());
     for check in ["keys", "registration", "network", "ledger"] {
         let findings = findings(&mended, check);
-        assert!(findings.iter().all(|finding| finding["status"] != "fault"), "{check}: {findings:?}");
+        assert!(
+            findings.iter().all(|finding| finding["status"] != "fault"),
+            "{check}: {findings:?}"
+        );
     }
-    assert!(!findings(&mended, "disk").iter().any(|finding| finding["seen"].as_str().unwrap().contains("directory")));
+    assert!(
+        !findings(&mended, "disk")
+            .iter()
+            .any(|finding| finding["seen"].as_str().unwrap().contains("directory"))
+    );
     assert_finding(&mended, "ports", "ok", "free");
     assert_finding(&mended, "ledger", "skipped", "no ledger yet");
     assert_finding(&mended, "reachability", "skipped", "a validator needs none");
@@ -161,7 +193,10 @@ fn each_kind_of_fault_has_its_exit_code() {
     let chain = Chain::start();
     let mut command = doctor(&chain.path(""), chain.url());
     let wrong = report(&command.args(["--netuid", "60000"]).output().unwrap());
-    assert_eq!(assert_finding(&wrong, "network", "fault", "subnet 60000 does not exist")["exit_code"], 3);
+    assert_eq!(
+        assert_finding(&wrong, "network", "fault", "subnet 60000 does not exist")["exit_code"],
+        3
+    );
     // A malformed .env, and a missing file of settings.
     std::fs::write(folder.path().join(".env"), "SIGNER_PORT\n").unwrap();
     let malformed = report(&doctor(folder.path(), &unreachable).output().unwrap());
@@ -201,7 +236,8 @@ fn daemons_of_other_subnets_have_checks_of_ports_and_models() {
     let used = other.local_addr().unwrap().to_string();
     // Its netuid is that of the main network.
     let mut command = doctor_of(&["nineteen-miner"], folder.path(), &unreachable);
-    let broken = report(&command.args(["--listen", &used, "--model", "no/such/model"]).output().unwrap());
+    let broken =
+        report(&command.args(["--listen", &used, "--model", "no/such/model"]).output().unwrap());
     assert_finding(&broken, "ports", "fault", "in use by another program");
     assert_finding(&broken, "models", "fault", "does not exist");
     let free = free_address();
@@ -230,8 +266,15 @@ fn every_daemon_with_a_port_has_pre_flight_checks() {
     let folder = tempfile::tempdir().unwrap();
     let challenge = repository("tests/e2e/data/ferry.json");
     let engine = ["babelbit", "engine", challenge.to_str().unwrap()];
-    let nineteen =
-        ["nineteen", "miner", "--no-metagraph", "--task", "chat-a", "--backend-url", "http://127.0.0.1:9/v1"];
+    let nineteen = [
+        "nineteen",
+        "miner",
+        "--no-metagraph",
+        "--task",
+        "chat-a",
+        "--backend-url",
+        "http://127.0.0.1:9/v1",
+    ];
     let daemons = [
         (&["axon", "serve"][..], Some("--replay-log")),
         (&["babelbit", "miner", "--profile", "parrot"], Some("--replay-log")),
@@ -242,7 +285,10 @@ fn every_daemon_with_a_port_has_pre_flight_checks() {
     ];
     let started = daemons.into_iter().enumerate().map(|(number, (arguments, path))| {
         let mut command = tao();
-        command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1").env("HOME", folder.path());
+        command
+            .env("BITTENSOR_SUBTENSOR_ENDPOINT", "local")
+            .env("BB_DEV_MODE", "1")
+            .env("HOME", folder.path());
         command.arg("-vv").args(arguments);
         if let Some(path) = path {
             command.arg(path).arg(folder.path().join(number.to_string()));
@@ -266,8 +312,12 @@ fn every_daemon_with_a_port_has_pre_flight_checks() {
 fn clock_of_daemons_without_a_chain_is_checked() {
     let nobody = free_address();
     let mut scorer = local_bb();
-    scorer.args(["-vv", "scorer", "--metrics", "127.0.0.1:0"]).env("NATS_URL", format!("nats://{nobody}"));
-    scorer.env("DATABASE_URL", format!("postgres://scorer@{nobody}/scorer")).env("S3_BUCKET_NAME", "replies");
+    scorer
+        .args(["-vv", "scorer", "--metrics", "127.0.0.1:0"])
+        .env("NATS_URL", format!("nats://{nobody}"));
+    scorer
+        .env("DATABASE_URL", format!("postgres://scorer@{nobody}/scorer"))
+        .env("S3_BUCKET_NAME", "replies");
     scorer.env("S3_ENDPOINT_URL", format!("http://{nobody}"));
     let mut commands = vec![scorer];
     let servers = Postgres::start().zip(Nats::start());
@@ -275,14 +325,17 @@ fn clock_of_daemons_without_a_chain_is_checked() {
         let query = ["query", "--key-uri", "//Alice", "--metrics", "127.0.0.1:0"];
         for arguments in [&["entry", "--listen", "127.0.0.1:0"][..], &query] {
             let mut command = tao();
-            command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("DATABASE_URL", postgres.url());
+            command
+                .env("BITTENSOR_SUBTENSOR_ENDPOINT", "local")
+                .env("DATABASE_URL", postgres.url());
             command.env("NATS_URL", nats.url()).args(["-vv", "nineteen"]).args(arguments);
             commands.push(command);
         }
     }
     for mut command in commands {
         let log = tempfile::NamedTempFile::new().unwrap();
-        let mut child = command.stdout(Stdio::null()).stderr(log.reopen().unwrap()).spawn().unwrap();
+        let mut child =
+            command.stdout(Stdio::null()).stderr(log.reopen().unwrap()).spawn().unwrap();
         let began = Instant::now();
         let text = loop {
             let text = std::fs::read_to_string(log.path()).unwrap();
@@ -303,7 +356,9 @@ fn gateway_logs_clock_that_is_off() {
     chain.wallet();
     chain.ask(&["localnet", "advance", "1d", "--network", chain.url()]);
     let mut gateway = local_bb();
-    gateway.args(["subtensor-gateway", "--network", chain.url(), "--state"]).arg(chain.path("gateway"));
+    gateway
+        .args(["subtensor-gateway", "--network", chain.url(), "--state"])
+        .arg(chain.path("gateway"));
     gateway.env("BITTENSOR_WALLET_PATH", chain.path("wallets"));
     let gateway = Daemon::start(&mut gateway);
     gateway.becomes_ready();
@@ -321,24 +376,34 @@ fn config_check_reports_values_with_other_effect() {
     let folder = tempfile::tempdir().unwrap();
     let check = |json: &[&str], set: &[(&str, &str)]| {
         let mut command = bb();
-        command.args(["config", "check"]).args(json).current_dir(folder.path()).envs(set.iter().copied());
+        command
+            .args(["config", "check"])
+            .args(json)
+            .current_dir(folder.path())
+            .envs(set.iter().copied());
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(check(&[], &[]), "all settings are valid\n");
     // A set value means the same here as in the reference: only the default differs.
-    let same = [("SUBTENSOR_GATEWAY_HOST", "127.0.0.1"), ("BABELBIT_METRICS_ADDR", "0.0.0.0"), ("BB_DEV_MODE", "0")];
+    let same = [
+        ("SUBTENSOR_GATEWAY_HOST", "127.0.0.1"),
+        ("BABELBIT_METRICS_ADDR", "0.0.0.0"),
+        ("BB_DEV_MODE", "0"),
+    ];
     assert_eq!(check(&[], &same), "all settings are valid\n");
     let text = check(&[], &[("BB_SUBMIT_TIMEOUT_S", "60")]);
     assert!(text.starts_with("BB_SUBMIT_TIMEOUT_S: 30, and "), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
 
-    let set = [("PG_HOST", "db"), ("BB_SUBMIT_TIMEOUT_S", "60"), ("SUBTENSOR_GATEWAY_HOST", "127.0.0.1")];
+    let set =
+        [("PG_HOST", "db"), ("BB_SUBMIT_TIMEOUT_S", "60"), ("SUBTENSOR_GATEWAY_HOST", "127.0.0.1")];
     let document: Value = serde_json::from_str(&check(&["--json"], &set)).unwrap();
     assert_eq!(document["warnings"], json!([]));
     let differences = document["differences"].as_array().unwrap();
-    let set: Vec<_> = differences.iter().filter(|row| row["set"] == true).map(|row| &row["name"]).collect();
+    let set: Vec<_> =
+        differences.iter().filter(|row| row["set"] == true).map(|row| &row["name"]).collect();
     assert_eq!(set, ["BB_SUBMIT_TIMEOUT_S", "SUBTENSOR_GATEWAY_HOST", "PG_HOST"]);
     let findings = document["findings"].as_array().unwrap();
     let subjects: Vec<_> = findings.iter().map(|finding| &finding["subject"]).collect();

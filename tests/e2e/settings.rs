@@ -27,8 +27,10 @@ impl Group {
 
     /// Returns the names of the variables.
     fn names(self) -> Vec<&'static str> {
-        let shared: Vec<_> =
-            OperatorConfig::variables::<OperatorConfig>().iter().map(|variable| variable.name).collect();
+        let shared: Vec<_> = OperatorConfig::variables::<OperatorConfig>()
+            .iter()
+            .map(|variable| variable.name)
+            .collect();
         match self {
             Self::Babelbit => {
                 let all = variables().iter().map(|variable| variable.name);
@@ -107,7 +109,18 @@ fn unused_settings_do_not_stop_a_command() {
 fn unused_settings_do_not_stop_a_daemon() {
     let folder = TempDir::new().unwrap();
     let commands: [Case<'_>; 8] = [
-        (&["nineteen", "miner", "--no-metagraph", "--backend-url", "http://127.0.0.1:9/v1", "--task", "chat@6=a"], &[]),
+        (
+            &[
+                "nineteen",
+                "miner",
+                "--no-metagraph",
+                "--backend-url",
+                "http://127.0.0.1:9/v1",
+                "--task",
+                "chat@6=a",
+            ],
+            &[],
+        ),
         (&["nineteen", "query", "--database", "postgres://127.0.0.1:9/x"], &[Group::Database]),
         (&["nineteen", "validator"], &[Group::Database]),
         (&["prompting", "miner", "--netuid", "1", "--canned", "answers.jsonl"], &[]),
@@ -121,7 +134,10 @@ fn unused_settings_do_not_stop_a_daemon() {
         command.env("HOME", folder.path()).env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
         let output = run_with_nonsense(command, used);
         let text = errors(&output);
-        assert!(!output.status.success() && text.contains("no signing key found"), "{arguments:?}: {text}");
+        assert!(
+            !output.status.success() && text.contains("no signing key found"),
+            "{arguments:?}: {text}"
+        );
     }
     // An entry process has no key; the queue is the first setting that it needs.
     let entry = with_arguments(tao(), &["nineteen", "entry", "--listen", "127.0.0.1:0"]);
@@ -134,10 +150,16 @@ fn unused_settings_do_not_stop_a_daemon() {
 #[test]
 fn used_setting_is_validated() {
     let folder = TempDir::new().unwrap();
-    let output = with_arguments(bb(), &["config", "check"]).env("BB_MAX_MINERS_PER_RUN", "abc def").output().unwrap();
+    let output = with_arguments(bb(), &["config", "check"])
+        .env("BB_MAX_MINERS_PER_RUN", "abc def")
+        .output()
+        .unwrap();
     let error = refusal(&output, 2);
     assert!(error.contains("BB_MAX_MINERS_PER_RUN=abc def: expected"), "{error}");
-    let output = with_arguments(tao(), &["nineteen", "keys", "list"]).env("DATABASE_URL", "abc def").output().unwrap();
+    let output = with_arguments(tao(), &["nineteen", "keys", "list"])
+        .env("DATABASE_URL", "abc def")
+        .output()
+        .unwrap();
     let error = refusal(&output, 2);
     assert!(error.contains("DATABASE_URL=abc def: expected postgres://"), "{error}");
     let circuit = "0".repeat(64);
@@ -146,7 +168,8 @@ fn used_setting_is_validated() {
         ("S3_ENDPOINT_URL", "ftp://example", "an http or https URL"),
         ("S3_ADDRESSING_STYLE", "abc", "path or virtual"),
     ] {
-        let mut command = with_arguments(tao(), &["proof", "miner", "--loopback", "--key-uri", "//Alice"]);
+        let mut command =
+            with_arguments(tao(), &["proof", "miner", "--loopback", "--key-uri", "//Alice"]);
         command.args(bucket).arg("--circuit-cache-dir").arg(folder.path());
         let error = refusal(&command.env(name, value).output().unwrap(), 2);
         assert!(error.contains(&format!("{name}={value}: expected {expected}")), "{error}");

@@ -115,7 +115,12 @@ impl Exchange {
     }
 
     fn advance(&self, from: Phase, to: Phase) {
-        let _ = self.0.phase.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.0.phase.compare_exchange(
+            from as u8,
+            to as u8,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
     }
 
     fn phase(&self) -> Phase {
@@ -234,7 +239,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HalfClose<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for HalfClose<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Some(mut closed) = this.closed.take() {
             let due = this.poll_due(&mut closed, context);
@@ -254,7 +263,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for HalfClose<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HalfClose<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
         this.note(&written);

@@ -29,7 +29,10 @@ pub fn parse_object(bytes: &[u8]) -> serde_json::Result<Map<String, Value>> {
     parse(bytes, Object)
 }
 
-fn parse<T>(bytes: &[u8], seed: impl for<'de> DeserializeSeed<'de, Value = T>) -> serde_json::Result<T> {
+fn parse<T>(
+    bytes: &[u8],
+    seed: impl for<'de> DeserializeSeed<'de, Value = T>,
+) -> serde_json::Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = seed.deserialize(&mut deserializer)?;
     deserializer.end()?;
@@ -169,9 +172,14 @@ mod tests {
         let mut text = nested(127);
         for _ in 0..8 {
             text = raw(&text);
-            for hidden in [text.clone(), text.replace('$', "\\u0024"), format!("{{\"a\":[{text}]}}")] {
+            for hidden in
+                [text.clone(), text.replace('$', "\\u0024"), format!("{{\"a\":[{text}]}}")]
+            {
                 let error = parse_value(hidden.as_bytes()).unwrap_err().to_string();
-                assert!(error.starts_with("unsupported name $serde_json::private::RawValue"), "{error}");
+                assert!(
+                    error.starts_with("unsupported name $serde_json::private::RawValue"),
+                    "{error}"
+                );
                 assert!(parse_object(hidden.as_bytes()).is_err());
             }
         }

@@ -89,7 +89,8 @@ pub(crate) struct Latencies {
 
 impl Latencies {
     pub(crate) fn of(results: Results) -> Self {
-        let mut sorted: Vec<f64> = results.latencies.iter().map(|latency| milliseconds(*latency)).collect();
+        let mut sorted: Vec<f64> =
+            results.latencies.iter().map(|latency| milliseconds(*latency)).collect();
         sorted.sort_by(f64::total_cmp);
         Self { sorted, failures: results.failures, error: results.error }
     }
@@ -116,7 +117,8 @@ pub struct LatencyTrend {
     pub failures: u64,
     /// The last failure.
     pub error: Option<String>,
-    /// Median over the samples' median latencies, in milliseconds, of the first and of the second half.
+    /// Median over the samples' median latencies, in milliseconds, of the first and of the second
+    /// half.
     pub p50_ms: [f64; 2],
     /// The same of the 99th percentile.
     pub p99_ms: [f64; 2],

@@ -24,19 +24,33 @@ const NOT_PINNED: &str = "a catalogue alone does not say which circuits to trust
     them; `tao proof inspect DIR` prints the identity of a circuit that you have";
 
 /// Variables of the S3 service, which is that of all subnets. The catalogue's URL names the bucket.
-const S3: [&str; 6] =
-    ["S3_ENDPOINT_URL", "S3_REGION", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_ADDRESSING_STYLE", "S3_USE_SSL"];
+const S3: [&str; 6] = [
+    "S3_ENDPOINT_URL",
+    "S3_REGION",
+    "S3_ACCESS_KEY_ID",
+    "S3_SECRET_ACCESS_KEY",
+    "S3_ADDRESSING_STYLE",
+    "S3_USE_SSL",
+];
 
 /// Arguments that select circuits and catalogues
 #[derive(Debug, Args)]
 pub(crate) struct CatalogueArgs {
     /// Directory of circuits, or of one circuit [default: ~/.bittensor/subnet-2/circuit_cache]
-    #[arg(long, alias = "circuit-dir", value_name = "DIR", env = "SN2_CIRCUIT_CACHE_DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        alias = "circuit-dir",
+        value_name = "DIR",
+        env = "SN2_CIRCUIT_CACHE_DIR",
+        hide_env_values = true
+    )]
     circuit_cache_dir: Option<PathBuf>,
-    /// Catalogue to fetch the --additional-circuits from: an HTTP URL or s3://BUCKET/KEY; may be repeated
+    /// Catalogue to fetch the --additional-circuits from: an HTTP URL or s3://BUCKET/KEY; may be
+    /// repeated
     #[arg(long, value_name = "URL")]
     catalogue: Vec<Url>,
-    /// Identities of the circuits and sliced models to fetch, as their owners publish them; they are never removed
+    /// Identities of the circuits and sliced models to fetch, as their owners publish them; they
+    /// are never removed
     #[arg(long, value_name = "ID", value_delimiter = ',', requires = "catalogue")]
     additional_circuits: Vec<Digest>,
     /// Maximum size of the circuit cache, in GB; the least recently used circuits are removed first
@@ -53,9 +67,10 @@ pub(crate) struct CatalogueArgs {
 }
 
 impl CatalogueArgs {
-    /// Fetches the given circuits from the catalogues and opens all circuits of the directory. If fetching fails, opens
-    /// the circuits that are already there. Circuits that cannot be used, such as those of the backend external without
-    /// a program, are named in a warning and not served; nor are circuits of catalogues that are no longer given.
+    /// Fetches the given circuits from the catalogues and opens all circuits of the directory. If
+    /// fetching fails, opens the circuits that are already there. Circuits that cannot be used,
+    /// such as those of the backend external without a program, are named in a warning and not
+    /// served; nor are circuits of catalogues that are no longer given.
     pub(crate) fn open(&self, context: &Context) -> anyhow::Result<Catalogue> {
         let directory = self.directory()?;
         let backends = self.programs.backends()?;
@@ -66,7 +81,11 @@ impl CatalogueArgs {
             }
             let settings = StoreSettings {
                 directory: directory.clone(),
-                sources: self.catalogue.iter().map(|url| self.source(url)).collect::<anyhow::Result<_>>()?,
+                sources: self
+                    .catalogue
+                    .iter()
+                    .map(|url| self.source(url))
+                    .collect::<anyhow::Result<_>>()?,
                 limit: self.circuit_cache_limit.saturating_mul(1_000_000_000),
                 pinned: pinned.clone(),
             };
@@ -74,7 +93,8 @@ impl CatalogueArgs {
             context.say("fetching circuits");
             let synced = context.block_on(async { Ok(store.sync(&pinned).await) })?;
             if let Err(error) = synced {
-                context.say(&format!("cannot fetch all circuits; using those in the cache: {error}"));
+                context
+                    .say(&format!("cannot fetch all circuits; using those in the cache: {error}"));
             }
         }
         let (mut catalogue, skipped) = Catalogue::open_usable(&directory, &backends)?;
@@ -89,7 +109,8 @@ impl CatalogueArgs {
     }
 
     fn directory(&self) -> anyhow::Result<PathBuf> {
-        let default = || dirs::home_dir().map(|home| home.join(".bittensor/subnet-2/circuit_cache"));
+        let default =
+            || dirs::home_dir().map(|home| home.join(".bittensor/subnet-2/circuit_cache"));
         let directory = self.circuit_cache_dir.clone().or_else(default);
         directory.context("the home directory is unknown\nhint: set --circuit-cache-dir")
     }
@@ -111,8 +132,13 @@ impl CatalogueArgs {
     }
 }
 
-/// Removes circuits that were fetched from a catalogue but are not pinned, such as those of an earlier start.
-fn retain_pinned(catalogue: &mut Catalogue, pinned: &BTreeSet<Digest>, context: &Context) -> anyhow::Result<()> {
+/// Removes circuits that were fetched from a catalogue but are not pinned, such as those of an
+/// earlier start.
+fn retain_pinned(
+    catalogue: &mut Catalogue,
+    pinned: &BTreeSet<Digest>,
+    context: &Context,
+) -> anyhow::Result<()> {
     let models = catalogue.models().filter(|(id, _)| pinned.contains(id));
     let slices: BTreeSet<Digest> = models.flat_map(|(_, model)| model.slices.clone()).collect();
     catalogue.retain(|circuit| {
@@ -120,11 +146,16 @@ fn retain_pinned(catalogue: &mut Catalogue, pinned: &BTreeSet<Digest>, context: 
         let is_served = !is_fetched(circuit.path()) || pinned.contains(&id) || slices.contains(&id);
         if !is_served {
             let path = circuit.path().display();
-            context.say(&format!("warning: {path} is not served: it is not among --additional-circuits"));
+            context.say(&format!(
+                "warning: {path} is not served: it is not among --additional-circuits"
+            ));
         }
         is_served
     });
-    anyhow::ensure!(catalogue.circuits().next().is_some(), "none of --additional-circuits is in the cache");
+    anyhow::ensure!(
+        catalogue.circuits().next().is_some(),
+        "none of --additional-circuits is in the cache"
+    );
     Ok(())
 }
 
@@ -143,12 +174,15 @@ pub(crate) fn write(args: &ListingArgs, context: &Context) -> anyhow::Result<()>
     let output = args.output.clone().unwrap_or_else(|| args.circuits.join("circuits.json"));
     let root = output.parent().unwrap_or(&args.circuits);
     let listing = Listing::of(&catalogue, root)?;
-    let text = serde_json::to_vec_pretty(&listing).context("cannot encode the catalogue as JSON")?;
+    let text =
+        serde_json::to_vec_pretty(&listing).context("cannot encode the catalogue as JSON")?;
     std::fs::write(&output, text).with_context(|| format!("cannot write {}", output.display()))?;
     let count = listing.circuits.len();
     context.say(&format!("{}: {}", output.display(), counted(count, "circuit")));
     if context.json {
-        return context.print_json(&json!({ "catalogue": output, "circuits": count, "models": listing.models.len() }));
+        return context.print_json(
+            &json!({ "catalogue": output, "circuits": count, "models": listing.models.len() }),
+        );
     }
     Ok(())
 }

@@ -21,8 +21,8 @@ use taonet_cli_base::settings;
 use taonet_cli_base::updates::{VERSION, updater};
 use taonet_cli_models::{chat_model, engines};
 use taonet_doctor::{
-    Check, DiskNeeds, Finding, Host, IfMissing, Latest, Report, Status, WriteDirectory, clock_against_ntp, coldkey,
-    disks, host, model, secret_file, version,
+    Check, DiskNeeds, Finding, Host, IfMissing, Latest, Report, Status, WriteDirectory,
+    clock_against_ntp, coldkey, disks, host, model, secret_file, version,
 };
 use taonet_primitives::{Hotkey, NetUid, counted};
 use taonet_speech::models::{ALL_MINILM_L6_V2, ModelStore};
@@ -61,8 +61,8 @@ pub(crate) struct DoctorArgs {
     /// Directory with the circuits of a daemon of proofs
     #[arg(long, value_name = "DIR")]
     circuits: Option<PathBuf>,
-    /// Hotkey file of the daemons [default: the hotkey of the wallet in BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and
-    /// BITTENSOR_WALLET_PATH]
+    /// Hotkey file of the daemons [default: the hotkey of the wallet in BITTENSOR_WALLET_COLD,
+    /// BITTENSOR_WALLET_HOT and BITTENSOR_WALLET_PATH]
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
     /// Hotkey to look for on the chain [default: that of the keyfile]
@@ -134,11 +134,17 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
     report::verdict(&report)
 }
 
-/// Runs all checks. Each check has at least one finding; without `is_read`, the settings are not those of the daemons.
+/// Runs all checks. Each check has at least one finding; without `is_read`, the settings are not
+/// those of the daemons.
 async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>> {
     let (subnet, mut findings) = if is_read { Subnet::read(args) } else { (None, Vec::new()) };
-    let machine =
-        async { tokio::join!(clock_against_ntp(&args.ntp_server, TIMEOUT), latest(args.from.as_ref()), Host::read()) };
+    let machine = async {
+        tokio::join!(
+            clock_against_ntp(&args.ntp_server, TIMEOUT),
+            latest(args.from.as_ref()),
+            Host::read()
+        )
+    };
     let (clock, latest, machine) = machine.await;
     findings.extend([clock, version(VERSION, &latest)]);
     let Some(subnet) = subnet else {
@@ -153,7 +159,8 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
             Check::Ledger,
             Check::Reachability,
         ];
-        findings.extend(dependent.map(|check| Finding::skipped(check, "", "the settings are invalid")));
+        findings
+            .extend(dependent.map(|check| Finding::skipped(check, "", "the settings are invalid")));
         return Ok(findings);
     };
     if subnet.babelbit.is_some() && (args.model.is_some() || args.circuits.is_some()) {
@@ -179,10 +186,12 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     );
     // By default, all roles are checked, of which this machine may have only one.
     let is_guessed = args.role.is_empty();
-    let models = models.into_iter().map(|finding| if is_guessed { finding.or_warning() } else { finding });
+    let models =
+        models.into_iter().map(|finding| if is_guessed { finding.or_warning() } else { finding });
     // The addresses of Babelbit's daemons are known, those of others are options.
     let is_known = !is_guessed || subnet.babelbit.is_some();
-    let ports = ports.into_iter().map(|finding| if is_known { finding } else { finding.or_warning() });
+    let ports =
+        ports.into_iter().map(|finding| if is_known { finding } else { finding.or_warning() });
     findings.extend(directories.into_iter().chain(ports).chain(models).chain(chain?));
     Ok(findings)
 }
@@ -199,7 +208,8 @@ impl Subnet {
     /// is invalid.
     fn read(args: &DoctorArgs) -> (Option<Self>, Vec<Finding>) {
         let selected = args.selected_netuid();
-        // An invalid BABELBIT_NETUID is a fault of Babelbit's settings, and does not concern another subnet.
+        // An invalid BABELBIT_NETUID is a fault of Babelbit's settings, and does not concern
+        // another subnet.
         let configured = taonet_cli_models::settings::load_only(&["BABELBIT_NETUID"])
             .or_else(|_| taonet_cli_models::settings::load_only(&[]));
         if let (Some(netuid), Ok(configured)) = (selected, configured)
@@ -238,15 +248,25 @@ async fn latest(source: Option<&ReleaseSource>) -> Latest {
         Err(error) => return Latest::Unknown(error.to_string()),
     };
     match timeout(TIMEOUT, updater.check()).await {
-        Ok(Ok(taonet_update::Check::Newer(release))) => Latest::Newer(release.version().to_string()),
+        Ok(Ok(taonet_update::Check::Newer(release))) => {
+            Latest::Newer(release.version().to_string())
+        }
         Ok(Ok(_)) => Latest::Current,
         Ok(Err(error)) => Latest::Unknown(error.to_string()),
-        Err(_) => Latest::Unknown(format!("no response from the release server within {} s", TIMEOUT.as_secs())),
+        Err(_) => Latest::Unknown(format!(
+            "no response from the release server within {} s",
+            TIMEOUT.as_secs()
+        )),
     }
 }
 
 /// Checks the host, and the directories in which the daemons write.
-async fn check_directories(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], machine: &Host) -> Vec<Finding> {
+async fn check_directories(
+    args: &DoctorArgs,
+    subnet: &Subnet,
+    roles: &[Role],
+    machine: &Host,
+) -> Vec<Finding> {
     let state = state_directory("");
     let directories = match &subnet.babelbit {
         Some(config) => write_directories(config, roles, &state, args.ledger.as_deref()),
@@ -255,20 +275,30 @@ async fn check_directories(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], m
     let paths: Vec<_> = directories.iter().map(|directory| directory.path.clone()).collect();
     let mut findings = host(machine, &paths);
     let user = machine.unit_user.as_ref();
-    let directories: Vec<_> = directories.into_iter().map(|directory| directory.written_by(user)).collect();
+    let directories: Vec<_> =
+        directories.into_iter().map(|directory| directory.written_by(user)).collect();
     match skip_reason(subnet, roles) {
-        Some(reason) if directories.is_empty() => findings.push(Finding::skipped(Check::Disk, "", reason)),
+        Some(reason) if directories.is_empty() => {
+            findings.push(Finding::skipped(Check::Disk, "", reason))
+        }
         _ => findings.extend(disks(directories, TIMEOUT).await),
     }
     findings
 }
 
-/// Returns the directories in which daemons write; `ledger` replaces the default one of the gateway.
-fn write_directories(config: &Config, roles: &[Role], state: &Path, ledger: Option<&Path>) -> Vec<WriteDirectory> {
+/// Returns the directories in which daemons write; `ledger` replaces the default one of the
+/// gateway.
+fn write_directories(
+    config: &Config,
+    roles: &[Role],
+    state: &Path,
+    ledger: Option<&Path>,
+) -> Vec<WriteDirectory> {
     let mut directories = Vec::new();
     for role in roles {
         let mut of_role = role.write_directories(config, state);
-        if let (Role::Gateway, Some(ledger), Some(directory)) = (role, ledger, of_role.first_mut()) {
+        if let (Role::Gateway, Some(ledger), Some(directory)) = (role, ledger, of_role.first_mut())
+        {
             ledger.clone_into(&mut directory.path);
         }
         directories.extend(of_role);
@@ -298,10 +328,12 @@ fn check_keys(args: &DoctorArgs, subnet: &Subnet, has_units: bool) -> Keys {
             let reason = "the units of systemd have their own keyfile: pass it with --keyfile /etc/taonet/hotkey";
             keys.findings.push(Finding::skipped(Check::Keys, "hotkey", reason));
         }
-        Err(error) => keys.findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), NO_HOTKEY)),
+        Err(error) => {
+            keys.findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), NO_HOTKEY))
+        }
     }
-    if let Ok(Some(wallet)) =
-        settings::wallet().and_then(|wallet| configured_wallet(&wallet, dirs::home_dir().as_deref()))
+    if let Ok(Some(wallet)) = settings::wallet()
+        .and_then(|wallet| configured_wallet(&wallet, dirs::home_dir().as_deref()))
         && args.keyfile.is_none()
     {
         keys.findings.extend(coldkey(&wallet));
@@ -328,18 +360,21 @@ async fn check_models(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec
     if subnet.babelbit.is_none() {
         let (model, circuits) = (args.model.clone(), args.circuits.clone());
         let has_embedder = roles.contains(&Role::PromptingValidator);
-        let verified = spawn_blocking(move || verify_options(model.as_deref(), circuits.as_deref(), has_embedder));
+        let verified = spawn_blocking(move || {
+            verify_options(model.as_deref(), circuits.as_deref(), has_embedder)
+        });
         return match verified.await {
-            Ok(findings) if findings.is_empty() => {
-                skipped("pass the daemon's language model with --model, or its circuits with --circuits")
-            }
+            Ok(findings) if findings.is_empty() => skipped(
+                "pass the daemon's language model with --model, or its circuits with --circuits",
+            ),
             Ok(findings) => findings,
             Err(error) => skipped(&error.to_string()),
         };
     }
     let is_runner = roles.contains(&Role::Runner);
     let shortens = |config: &Config| roles.contains(&Role::Miner) && config.phrase_model.is_some();
-    let Some(config) = subnet.babelbit.clone().filter(|config| is_runner || shortens(config)) else {
+    let Some(config) = subnet.babelbit.clone().filter(|config| is_runner || shortens(config))
+    else {
         return skipped(
             "only the runner, and a miner with BB_MINER_LM, need models; a miner reports at its start which it lacks",
         );
@@ -363,9 +398,11 @@ async fn check_models(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec
 fn verify_models(config: &Config) -> Vec<Finding> {
     let store = ModelStore::new(config.models_dir.clone());
     let recognizer = match engines::network_name(config) {
-        Ok(name) if engines::is_directory(name) => {
-            Finding::skipped(Check::Models, name, "a directory of your own, which has no published sums")
-        }
+        Ok(name) if engines::is_directory(name) => Finding::skipped(
+            Check::Models,
+            name,
+            "a directory of your own, which has no published sums",
+        ),
         Ok(name) => model("recogniser", name, &store, IfMissing::Stops),
         Err(error) => {
             let remedy = "set another BB_AUDIO_SCORING_STT_MODEL";
@@ -375,7 +412,8 @@ fn verify_models(config: &Config) -> Vec<Finding> {
     vec![recognizer, model("embedder", &config.embedder, &store, IfMissing::Downloads)]
 }
 
-/// Checks the models of a miner that shortens phrases: the language model, and the embedder that compares meanings.
+/// Checks the models of a miner that shortens phrases: the language model, and the embedder that
+/// compares meanings.
 fn verify_phrase_models(config: &Config) -> Vec<Finding> {
     let Some(name) = config.phrase_model.as_deref() else { return Vec::new() };
     let store = ModelStore::new(config.models_dir.clone());
@@ -383,19 +421,38 @@ fn verify_phrase_models(config: &Config) -> Vec<Finding> {
         let subject = format!("language model of the miner: {name}");
         Finding::skipped(Check::Models, subject, "verified when it is downloaded")
     } else {
-        verify_language_model("language model of the miner", Path::new(name), &store, "set another BB_MINER_LM")
+        verify_language_model(
+            "language model of the miner",
+            Path::new(name),
+            &store,
+            "set another BB_MINER_LM",
+        )
     };
-    vec![language_model, model("embedder of the miner", ALL_MINILM_L6_V2.name, &store, IfMissing::Downloads)]
+    vec![
+        language_model,
+        model("embedder of the miner", ALL_MINILM_L6_V2.name, &store, IfMissing::Downloads),
+    ]
 }
 
 /// Checks a language model: the name of an installed one, or a path. `purpose` says what needs it.
-fn verify_language_model(purpose: &str, source: &Path, store: &ModelStore, remedy: &str) -> Finding {
+fn verify_language_model(
+    purpose: &str,
+    source: &Path,
+    store: &ModelStore,
+    remedy: &str,
+) -> Finding {
     let subject = format!("{purpose}: {}", source.display());
     if source.exists() {
-        return Finding::skipped(Check::Models, subject, "a model of your own, which has no published sums");
+        return Finding::skipped(
+            Check::Models,
+            subject,
+            "a model of your own, which has no published sums",
+        );
     }
     match engines::language_model_file(source, store) {
-        Some(Ok(file)) => Finding::ok(Check::Models, subject, format!("verified: {}", file.display())),
+        Some(Ok(file)) => {
+            Finding::ok(Check::Models, subject, format!("verified: {}", file.display()))
+        }
         Some(Err(error)) => Finding::error(Check::Models, subject, error.as_ref(), remedy),
         None => Finding::fault(Check::Models, subject, "does not exist", remedy),
     }
@@ -403,7 +460,11 @@ fn verify_language_model(purpose: &str, source: &Path, store: &ModelStore, remed
 
 /// Checks the models and circuits with which daemons of other subnets are started, and the embedder
 /// of a validator of text prompting.
-fn verify_options(language_model: Option<&Path>, circuits: Option<&Path>, has_embedder: bool) -> Vec<Finding> {
+fn verify_options(
+    language_model: Option<&Path>,
+    circuits: Option<&Path>,
+    has_embedder: bool,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     match chat_model::store() {
         Ok(store) => {
@@ -411,15 +472,29 @@ fn verify_options(language_model: Option<&Path>, circuits: Option<&Path>, has_em
             let verify = |source| verify_language_model("language model", source, &store, remedy);
             findings.extend(language_model.map(verify));
             if has_embedder {
-                findings.push(model("embedder", ALL_MINILM_L6_V2.name, &store, IfMissing::Downloads));
+                findings.push(model(
+                    "embedder",
+                    ALL_MINILM_L6_V2.name,
+                    &store,
+                    IfMissing::Downloads,
+                ));
             }
         }
-        Err(error) => findings.push(Finding::error(Check::Models, "", error.as_ref(), "set another BB_MODELS_DIR")),
+        Err(error) => findings.push(Finding::error(
+            Check::Models,
+            "",
+            error.as_ref(),
+            "set another BB_MODELS_DIR",
+        )),
     }
     findings.extend(circuits.map(|directory| {
         let subject = format!("circuits: {}", directory.display());
         match taonet_cli_proof::verify_circuits(directory) {
-            Ok(count) => Finding::ok(Check::Models, subject, format!("{} verified", counted(count, "circuit"))),
+            Ok(count) => Finding::ok(
+                Check::Models,
+                subject,
+                format!("{} verified", counted(count, "circuit")),
+            ),
             Err(error) => {
                 let remedy = "remove the circuit, and compile or fetch it again";
                 Finding::error(Check::Models, subject, error.as_ref(), remedy)
@@ -439,7 +514,8 @@ async fn check_ports(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec<
         }
     }
     if findings.is_empty() {
-        let unset = if subnet.babelbit.is_some() { "MINER_AXON_PORT is not set" } else { "pass --listen" };
+        let unset =
+            if subnet.babelbit.is_some() { "MINER_AXON_PORT is not set" } else { "pass --listen" };
         let reason = skip_reason(subnet, roles).unwrap_or(unset);
         findings.push(Finding::skipped(Check::Ports, "", reason));
     }

@@ -72,7 +72,9 @@ async fn start(routes: Router) -> (SocketAddr, Shutdown) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, shutdown) = (listener.local_addr().unwrap(), Shutdown::new());
     let server = shutdown.clone();
-    shutdown.spawn("server", async move { serve(listener, routes, &server, ServeLimits::default()).await });
+    shutdown.spawn("server", async move {
+        serve(listener, routes, &server, ServeLimits::default()).await
+    });
     (address, shutdown)
 }
 
@@ -82,7 +84,8 @@ async fn ask(address: SocketAddr, bytes: &[u8]) -> String {
     stream.write_all(bytes).await.unwrap();
     stream.shutdown().await.unwrap();
     let mut answer = Vec::new();
-    let _ = timeout(LONG, stream.read_to_end(&mut answer)).await.expect("the connection stays open");
+    let _ =
+        timeout(LONG, stream.read_to_end(&mut answer)).await.expect("the connection stays open");
     String::from_utf8(answer).unwrap()
 }
 
@@ -90,8 +93,12 @@ async fn ask(address: SocketAddr, bytes: &[u8]) -> String {
 async fn half_closed_client_gets_its_response() {
     let (address, _shutdown) = start(routes().0).await;
     let answer = ask(address, &request("/slow", "")).await;
-    let (interim, answer) = answer.rsplit_once("100 Continue\r\n\r\n").expect("an interim response");
-    assert!(interim.starts_with("HTTP/1.1 ") && answer.starts_with("HTTP/1.1 200"), "{interim}{answer}");
+    let (interim, answer) =
+        answer.rsplit_once("100 Continue\r\n\r\n").expect("an interim response");
+    assert!(
+        interim.starts_with("HTTP/1.1 ") && answer.starts_with("HTTP/1.1 200"),
+        "{interim}{answer}"
+    );
     assert!(answer.ends_with("done"), "{answer}");
     // The second request of a connection as well.
     let both = [request("/slow", ""), request("/slow", "")].concat();
@@ -173,7 +180,8 @@ async fn half_close_ends_what_does_not_tolerate_it() {
 async fn truncated_body_is_incomplete_after_a_moment() {
     let (address, _shutdown) = start(routes().0).await;
     let began = Instant::now();
-    let answer = ask(address, b"POST /late HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nbody").await;
+    let answer =
+        ask(address, b"POST /late HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nbody").await;
     assert!(answer.ends_with("incomplete"), "{answer}");
     assert!(began.elapsed() >= BODY_GRACE);
 }

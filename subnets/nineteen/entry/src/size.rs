@@ -1,5 +1,5 @@
-//! Limits on the size of requests to miners, which are larger than buyers' bodies: encryption encodes them in base64, and
-//! characters other than ASCII are escaped.
+//! Limits on the size of requests to miners, which are larger than buyers' bodies: encryption
+//! encodes them in base64, and characters other than ASCII are escaped.
 
 use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::{TextInput, TextPayload};
@@ -9,10 +9,11 @@ use crate::GatewayError;
 use crate::request::TextRequest;
 use crate::vision::largest_image;
 
-/// Maximum size in bytes of the encrypted requests for all choices, since one miner may get all of them: a miner has as much
-/// memory for large requests.
+/// Maximum size in bytes of the encrypted requests for all choices, since one miner may get all of
+/// them: a miner has as much memory for large requests.
 const LARGEST_CHOICES: usize = 4 * LARGEST_REQUEST;
-/// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's options.
+/// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's
+/// options.
 const OTHER_FIELDS: usize = 1_024;
 /// Maximum size of a character in JSON, relative to that in UTF-8: control characters are escaped.
 const LONGEST_ESCAPE: usize = 6;
@@ -55,14 +56,18 @@ fn largest_size(payload: &TextPayload) -> usize {
 fn largest_size_of_value(value: &Value) -> usize {
     match value {
         Value::String(text) => largest_size_of_text(text),
-        Value::Array(values) => values.iter().map(largest_size_of_value).sum::<usize>() + PUNCTUATION,
+        Value::Array(values) => {
+            values.iter().map(largest_size_of_value).sum::<usize>() + PUNCTUATION
+        }
         Value::Object(fields) => largest_size_of_fields(fields),
         _ => LONGEST_SCALAR,
     }
 }
 
 fn largest_size_of_fields(fields: &Map<String, Value>) -> usize {
-    let sizes = fields.iter().map(|(name, value)| largest_size_of_text(name) + largest_size_of_value(value));
+    let sizes = fields
+        .iter()
+        .map(|(name, value)| largest_size_of_text(name) + largest_size_of_value(value));
     sizes.sum::<usize>() + PUNCTUATION
 }
 
@@ -70,8 +75,8 @@ const fn largest_size_of_text(text: &str) -> usize {
     LONGEST_ESCAPE * text.len() + PUNCTUATION
 }
 
-/// Checks that miners accept a number of requests for images. `size` is that of the fields with images, encrypted; `param`
-/// is the buyer's field with an image.
+/// Checks that miners accept a number of requests for images. `size` is that of the fields with
+/// images, encrypted; `param` is the buyer's field with an image.
 ///
 /// # Errors
 /// [`GatewayError::TooLarge`], which names the image or the number.
@@ -92,11 +97,15 @@ fn check_choices(size: usize, choices: usize, field: &str) -> Result<(), Gateway
     Err(GatewayError::TooLarge { param: Some(field.to_owned()), message })
 }
 
-/// Checks that miners accept a request of `size` bytes, encrypted. `param` returns the field to shorten.
+/// Checks that miners accept a request of `size` bytes, encrypted. `param` returns the field to
+/// shorten.
 ///
 /// # Errors
 /// [`GatewayError::TooLarge`].
-pub(crate) fn check<'a>(size: usize, param: impl FnOnce() -> Option<&'a str>) -> Result<(), GatewayError> {
+pub(crate) fn check<'a>(
+    size: usize,
+    param: impl FnOnce() -> Option<&'a str>,
+) -> Result<(), GatewayError> {
     if size <= LARGEST_REQUEST {
         return Ok(());
     }
@@ -118,7 +127,8 @@ mod tests {
 
     /// Returns a chat with images of these sizes, in bytes of base64.
     fn chat(sizes: &[usize]) -> TextRequest {
-        let image = |size: &usize| image_part(&format!("data:image/jpeg;base64,/9j/{}", "A".repeat(*size)));
+        let image =
+            |size: &usize| image_part(&format!("data:image/jpeg;base64,/9j/{}", "A".repeat(*size)));
         let images: Vec<Value> = sizes.iter().map(image).collect();
         let body = json!({"model": "m", "messages": [{"role": "user", "content": images}]});
         TextRequest::chat(body.to_string().as_bytes()).unwrap()
@@ -139,7 +149,9 @@ mod tests {
             match param {
                 None => assert!(checked.is_ok() && is_accepted, "{sizes:?}: {checked:?}"),
                 Some(param) => {
-                    let Err(GatewayError::TooLarge { param: named, .. }) = &checked else { panic!("{checked:?}") };
+                    let Err(GatewayError::TooLarge { param: named, .. }) = &checked else {
+                        panic!("{checked:?}")
+                    };
                     assert_eq!((named.as_deref(), is_accepted), (Some(param), param == "n"));
                 }
             }
@@ -151,7 +163,8 @@ mod tests {
         for letters in 0..200 {
             for letter in ["a", "\u{e9}", "\u{65e5}", "\u{1f600}", "\n", "\u{1}", "\u{7f}"] {
                 let text = letter.repeat(letters);
-                let tools = json!([{(text.as_str()): [text, [], {}, null, true, f64::MIN, u64::MAX]}]);
+                let tools =
+                    json!([{(text.as_str()): [text, [], {}, null, true, f64::MIN, u64::MAX]}]);
                 let body = json!({"model": "m", "messages": [{"role": "user", "content": text}], "stop": "x",
                     "tools": [{"type": "function", "function": {"parameters": tools}}]});
                 let request = TextRequest::chat(body.to_string().as_bytes()).unwrap();
@@ -166,9 +179,12 @@ mod tests {
     #[test]
     fn size_is_at_least_that_of_the_payload() {
         let request = chat(&[16]);
-        let TextInput::Messages(messages) = &request.payload.input else { panic!("a chat has messages") };
+        let TextInput::Messages(messages) = &request.payload.input else {
+            panic!("a chat has messages")
+        };
         let size = sealed_size(&(messages, &request.payload.further)) + OTHER_FIELDS;
-        let payload = TextPayload { model: "m".repeat(128), max_tokens: 32_768, ..request.payload.clone() };
+        let payload =
+            TextPayload { model: "m".repeat(128), max_tokens: 32_768, ..request.payload.clone() };
         assert!(size >= sealed_size(&payload.into_map()));
     }
 }

@@ -81,6 +81,9 @@ mod tests {
         assert_eq!(serde_json::to_string(&received).unwrap(), text);
         // Images have no seed.
         let image = Payload::from(Map::new()).with_seed(7);
-        assert_eq!((image.get("seed"), serde_json::to_string(&image).unwrap().as_str()), (None, "{}"));
+        assert_eq!(
+            (image.get("seed"), serde_json::to_string(&image).unwrap().as_str()),
+            (None, "{}")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! JSON payload of a token, formatted like Python's `json.dumps`, so that miners cannot distinguish requests from
-//! requests of fiber's clients.
+//! JSON payload of a token, formatted like Python's `json.dumps`, so that miners cannot distinguish
+//! requests from requests of fiber's clients.
 
 use std::io::{self, Write};
 
@@ -18,10 +18,12 @@ pub(crate) fn seal_payload(key: &FernetKey, payload: &impl Serialize, now_ns: u6
     key.seal(&with_nonce(payload, &Nonce::at(now_ns)), now_ns / 1_000_000_000)
 }
 
-/// Returns the size in bytes of the encrypted request with a payload: an object, whose nonce is included.
+/// Returns the size in bytes of the encrypted request with a payload: an object, whose nonce is
+/// included.
 pub fn sealed_size(payload: &impl Serialize) -> usize {
     let mut size = Size(0);
-    // Writing JSON to a counter fails only for a payload that is no JSON, which cannot be sent either.
+    // Writing JSON to a counter fails only for a payload that is no JSON, which cannot be sent
+    // either.
     let _ = payload.serialize(&mut Serializer::with_formatter(&mut size, Python));
     let nonce = format!(r#", "{NONCE}": "{}""#, Nonce::at(u64::MAX));
     FernetKey::sealed_size(size.0 + nonce.len())
@@ -57,7 +59,8 @@ pub(crate) fn with_nonce(payload: &impl Serialize, nonce: &Nonce) -> Vec<u8> {
     text
 }
 
-/// Serialises a value like Python's `json.dumps(value)`: spaces after `,` and `:`, non-ASCII characters escaped.
+/// Serialises a value like Python's `json.dumps(value)`: spaces after `,` and `:`, non-ASCII
+/// characters escaped.
 fn python_json(value: &impl Serialize) -> Vec<u8> {
     let mut text = Vec::new();
     // Writing JSON to a `Vec` fails only for a value that is no JSON, which cannot be sent either.
@@ -68,11 +71,19 @@ fn python_json(value: &impl Serialize) -> Vec<u8> {
 struct Python;
 
 impl Formatter for Python {
-    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    fn begin_array_value<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
-    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
@@ -80,7 +91,11 @@ impl Formatter for Python {
         writer.write_all(b": ")
     }
 
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         // Most fragments are ASCII, which is recognised many bytes at a time.
         if fragment.is_ascii() {
             return writer.write_all(fragment.as_bytes());
@@ -104,7 +119,8 @@ impl Formatter for Python {
 /// Returns the escape of a UTF-16 code unit, such as `\u00e9`.
 fn escape(unit: u16) -> [u8; 6] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |shift: u32| DIGITS.get(usize::from((unit >> shift) & 0xf)).copied().unwrap_or_default();
+    let digit =
+        |shift: u32| DIGITS.get(usize::from((unit >> shift) & 0xf)).copied().unwrap_or_default();
     [b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]
 }
 
@@ -116,10 +132,8 @@ mod tests {
 
     #[test]
     fn json_text_equals_that_of_python() {
-        let value =
-            json!({"a": "h\u{e9}llo \u{2603} \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\u{1f600}\n\u{1}"});
-        let text =
-            r#"{"a": "h\u00e9llo \u2603 \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\ud83d\ude00\n\u0001"}"#;
+        let value = json!({"a": "h\u{e9}llo \u{2603} \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\u{1f600}\n\u{1}"});
+        let text = r#"{"a": "h\u00e9llo \u2603 \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\ud83d\ude00\n\u0001"}"#;
         assert_eq!(String::from_utf8(python_json(&value)).unwrap(), text);
     }
 

@@ -33,7 +33,11 @@ pub(crate) struct Cache {
 
 impl Cache {
     /// Opens a cache and creates its directory if it does not exist.
-    pub(crate) fn open(directory: PathBuf, limit: u64, pinned: BTreeSet<Digest>) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        directory: PathBuf,
+        limit: u64,
+        pinned: BTreeSet<Digest>,
+    ) -> Result<Self, StoreError> {
         fs::create_dir_all(&directory).map_err(StoreError::file(&directory))?;
         Ok(Self { directory, limit, pinned, used: Mutex::default() })
     }
@@ -134,7 +138,11 @@ impl Cache {
             self.remove(circuit.id, &circuit.path)?;
             size -= circuit.bytes;
         }
-        if size <= self.limit { Ok(()) } else { Err(StoreError::Full { used: size, limit: self.limit }) }
+        if size <= self.limit {
+            Ok(())
+        } else {
+            Err(StoreError::Full { used: size, limit: self.limit })
+        }
     }
 
     /// Removes the sliced models with this slice, because a model without all its slices would make
@@ -156,9 +164,11 @@ impl Cache {
             let Some(id) = fetched_id(&path) else { continue };
             let mut bytes = 0;
             for file in fs::read_dir(&path).map_err(StoreError::file(&path))? {
-                bytes += file.and_then(|file| file.metadata()).map_err(StoreError::file(&path))?.len();
+                bytes +=
+                    file.and_then(|file| file.metadata()).map_err(StoreError::file(&path))?.len();
             }
-            let metadata = fs::metadata(path.join(metadata::FILE)).and_then(|metadata| metadata.modified());
+            let metadata =
+                fs::metadata(path.join(metadata::FILE)).and_then(|metadata| metadata.modified());
             let last_used = metadata.map_err(StoreError::file(&path))?;
             circuits.push(Cached { id, path, bytes, last_used });
         }

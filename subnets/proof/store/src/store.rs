@@ -165,12 +165,13 @@ impl CircuitStore {
         documents
     }
 
-    /// Fetches these circuits and sliced models. Sliced models come first, then pinned circuits. Each catalogue is read
-    /// once. A circuit that cannot be fetched does not keep others from being fetched.
+    /// Fetches these circuits and sliced models. Sliced models come first, then pinned circuits.
+    /// Each catalogue is read once. A circuit that cannot be fetched does not keep others from
+    /// being fetched.
     ///
     /// # Errors
-    /// [`StoreError::NotPinned`] when `wanted` is empty. The first error when a circuit is not listed, is refused, its
-    /// download fails, or the cache is too small for all of them.
+    /// [`StoreError::NotPinned`] when `wanted` is empty. The first error when a circuit is not
+    /// listed, is refused, its download fails, or the cache is too small for all of them.
     pub async fn sync(&self, wanted: &BTreeSet<Digest>) -> Result<(), StoreError> {
         if wanted.is_empty() {
             return Err(StoreError::NotPinned);
@@ -198,7 +199,12 @@ impl CircuitStore {
     }
 
     /// Fetches the slices of a model, then writes its description to the cache.
-    async fn fetch_model(&self, id: Digest, model: &SlicedModel, documents: &Documents<'_>) -> Result<(), StoreError> {
+    async fn fetch_model(
+        &self,
+        id: Digest,
+        model: &SlicedModel,
+        documents: &Documents<'_>,
+    ) -> Result<(), StoreError> {
         for slice in &model.slices {
             self.fetch_from(*slice, Some(documents)).await?;
         }
@@ -206,8 +212,8 @@ impl CircuitStore {
         self.on_disk(move |cache| cache.keep_model(id, &text)).await
     }
 
-    /// Returns the directory of a circuit, downloading it if it is not in the cache or a file there is corrupt. The
-    /// circuit is not evicted while this process runs.
+    /// Returns the directory of a circuit, downloading it if it is not in the cache or a file there
+    /// is corrupt. The circuit is not evicted while this process runs.
     ///
     /// # Errors
     /// When no catalogue lists the circuit, a file does not match its digest, or the cache is full.
@@ -215,12 +221,20 @@ impl CircuitStore {
         self.fetch_from(*id, None).await
     }
 
-    /// Fetches a circuit like [`Self::fetch`]. Without `documents`, the catalogues are read if they are needed.
-    async fn fetch_from(&self, id: Digest, documents: Option<&Documents<'_>>) -> Result<PathBuf, StoreError> {
-        let lock = Arc::clone(self.downloads.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default());
+    /// Fetches a circuit like [`Self::fetch`]. Without `documents`, the catalogues are read if they
+    /// are needed.
+    async fn fetch_from(
+        &self,
+        id: Digest,
+        documents: Option<&Documents<'_>>,
+    ) -> Result<PathBuf, StoreError> {
+        let lock = Arc::clone(
+            self.downloads.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default(),
+        );
         let _alone = lock.lock().await;
         // From now on, no other download evicts it.
-        let is_checked = !self.cache.reserve(id) && self.on_disk(move |cache| Ok(cache.has_metadata(id))).await?;
+        let is_checked = !self.cache.reserve(id)
+            && self.on_disk(move |cache| Ok(cache.has_metadata(id))).await?;
         if !is_checked && let Err(error) = self.ensure(id, documents).await {
             self.cache.release(id);
             return Err(error);
@@ -230,7 +244,11 @@ impl CircuitStore {
     }
 
     /// Downloads a circuit unless all of its files are in the cache.
-    async fn ensure(&self, id: Digest, documents: Option<&Documents<'_>>) -> Result<(), StoreError> {
+    async fn ensure(
+        &self,
+        id: Digest,
+        documents: Option<&Documents<'_>>,
+    ) -> Result<(), StoreError> {
         if is_intact(&self.cache.circuit(id), id).await? {
             return Ok(());
         }
@@ -257,18 +275,27 @@ impl CircuitStore {
         Err(failure)
     }
 
-    async fn download_from(&self, source: &Source, listed: &Listed, partial: &Path) -> Result<(), StoreError> {
+    async fn download_from(
+        &self,
+        source: &Source,
+        listed: &Listed,
+        partial: &Path,
+    ) -> Result<(), StoreError> {
         let path = partial.join(metadata::FILE);
-        // Metadata is small and has no digest to verify a partial download against, so it is never resumed.
+        // Metadata is small and has no digest to verify a partial download against, so it is never
+        // resumed.
         present(tokio::fs::remove_file(&path).await).map_err(StoreError::file(&path))?;
         download(source, &listed.place(metadata::FILE), &path, None, MAX_METADATA).await?;
-        let metadata = CircuitMetadata::from_json(&tokio::fs::read(&path).await.map_err(StoreError::file(&path))?)?;
+        let metadata = CircuitMetadata::from_json(
+            &tokio::fs::read(&path).await.map_err(StoreError::file(&path))?,
+        )?;
         let actual = metadata.id()?;
         if actual != listed.id {
             return Err(StoreError::OtherCircuit { expected: listed.id, actual });
         }
         for (name, digest) in &metadata.files {
-            download(source, &listed.place(name), &partial.join(name), Some(*digest), MAX_FILE).await?;
+            download(source, &listed.place(name), &partial.join(name), Some(*digest), MAX_FILE)
+                .await?;
         }
         // Rejects an invalid network, and the key of another network, before the circuit enters the
         // cache.
@@ -313,7 +340,8 @@ async fn is_intact(path: &Path, id: Digest) -> Result<bool, StoreError> {
         text => text.map_err(StoreError::file(&metadata_path))?,
     };
     let metadata = CircuitMetadata::from_json(&text).ok();
-    let Some(metadata) = metadata.filter(|metadata| metadata.id().is_ok_and(|actual| actual == id)) else {
+    let Some(metadata) = metadata.filter(|metadata| metadata.id().is_ok_and(|actual| actual == id))
+    else {
         tracing::warn!(circuit = %id, "the cached metadata is corrupt: downloading the circuit again");
         return Ok(false);
     };

@@ -47,7 +47,8 @@ pub(crate) enum Role {
 
 impl Role {
     /// The daemons of Babelbit, which usually share one machine outside containers.
-    pub(super) const BABELBIT: [Self; 5] = [Self::Gateway, Self::Signer, Self::Validator, Self::Runner, Self::Miner];
+    pub(super) const BABELBIT: [Self; 5] =
+        [Self::Gateway, Self::Signer, Self::Validator, Self::Runner, Self::Miner];
 
     /// Returns whether the daemon is one of Babelbit's.
     pub(super) fn is_of_babelbit(self) -> bool {
@@ -58,7 +59,10 @@ impl Role {
     /// subnet.
     pub(super) const fn netuid(self) -> Option<NetUid> {
         match self {
-            Self::NineteenValidator | Self::NineteenEntry | Self::NineteenQuery | Self::NineteenMiner => Some(NINETEEN),
+            Self::NineteenValidator
+            | Self::NineteenEntry
+            | Self::NineteenQuery
+            | Self::NineteenMiner => Some(NINETEEN),
             Self::ProofValidator | Self::ProofMiner => Some(PROOF),
             _ => None,
         }
@@ -76,15 +80,20 @@ impl Role {
         }
     }
 
-    /// Returns the directories in which the daemon writes; `state` is the directory of all daemons' state.
+    /// Returns the directories in which the daemon writes; `state` is the directory of all daemons'
+    /// state.
     pub(super) fn write_directories(self, config: &Config, state: &Path) -> Vec<WriteDirectory> {
-        let recordings = |content, path: &Path| WriteDirectory::new(content, path, DiskNeeds::RECORDINGS);
+        let recordings =
+            |content, path: &Path| WriteDirectory::new(content, path, DiskNeeds::RECORDINGS);
         let records = |content, path: &Path| WriteDirectory::new(content, path, DiskNeeds::STATE);
         match self {
             Self::Gateway => vec![records("weight ledger", &state.join("subtensor-gateway"))],
             Self::Signer => vec![records("audit log", &state.join("signer"))],
             Self::Validator => {
-                vec![records("validator state", &state.join("validator")), records("caches", &config.cache_dir)]
+                vec![
+                    records("validator state", &state.join("validator")),
+                    records("caches", &config.cache_dir),
+                ]
             }
             Self::Runner => vec![
                 recordings("logs", &config.logs_dir),
@@ -127,19 +136,24 @@ impl Role {
     /// for other daemons.
     pub(super) async fn check_port(self, config: &Config) -> Option<Finding> {
         let (names, address, setting): (&[&str], _, _) = match self {
-            Self::Gateway => {
-                (&["subtensor gateway"], config.gateway_listen(), "SUBTENSOR_GATEWAY_HOST and SUBTENSOR_GATEWAY_PORT")
-            }
+            Self::Gateway => (
+                &["subtensor gateway"],
+                config.gateway_listen(),
+                "SUBTENSOR_GATEWAY_HOST and SUBTENSOR_GATEWAY_PORT",
+            ),
             Self::Signer => (&["signer"], config.signer_listen(), "SIGNER_HOST and SIGNER_PORT"),
-            Self::Validator => {
-                (&["validator"], config.metrics_listen(), "BABELBIT_METRICS_ADDR and BABELBIT_METRICS_PORT")
-            }
+            Self::Validator => (
+                &["validator"],
+                config.metrics_listen(),
+                "BABELBIT_METRICS_ADDR and BABELBIT_METRICS_PORT",
+            ),
             Self::Runner => {
                 let address = SocketAddr::new(config.services.metrics_addr, runner::METRICS_PORT);
                 (&["runner"], address, "BABELBIT_METRICS_ADDR, or pass --metrics")
             }
             Self::Miner => {
-                let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), config.axon_port?.get());
+                let address =
+                    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), config.axon_port?.get());
                 (&["miner", "text miner"], address, "MINER_AXON_PORT")
             }
             _ => return None,

@@ -18,8 +18,12 @@ const CLIENTS: [&str; 4] = ["sdk10", "sdk11", "btcli", "taonet"];
 
 /// Calls of tier 1 that the localnet does not have: it has no EVM, and baskets hold TAO on root
 /// only.
-const UNSUPPORTED: [&str; 4] =
-    ["AdminUtils.sudo_set_evm_chain_id", "EVM.disable_whitelist", "EVM.withdraw", "SubtensorModule.swap_basket"];
+const UNSUPPORTED: [&str; 4] = [
+    "AdminUtils.sudo_set_evm_chain_id",
+    "EVM.disable_whitelist",
+    "EVM.withdraw",
+    "SubtensorModule.swap_basket",
+];
 
 /// Clients of the recording client_traces.json, each with its name in the table. subxt, the only
 /// other one, is a library: its users choose the calls.
@@ -65,7 +69,8 @@ fn calls(metadata: &RuntimeMetadataV15) -> BTreeSet<String> {
 fn tier_1_calls_are_supported() {
     let Some(theirs) = vectors::theirs() else { return };
     let (ours, theirs) = (calls(vectors::ours()), calls(theirs));
-    let unsupported: Vec<&str> = TIER_1.keys().copied().filter(|call| !ours.contains(*call)).collect();
+    let unsupported: Vec<&str> =
+        TIER_1.keys().copied().filter(|call| !ours.contains(*call)).collect();
     let unknown: Vec<_> = unsupported.iter().filter(|call| !theirs.contains(**call)).collect();
     assert!(unknown.is_empty(), "neither chain has {unknown:?}");
     assert_eq!(unsupported, UNSUPPORTED);
@@ -106,7 +111,9 @@ fn calls_in_recorded_traces_are_tier_1() {
 #[test]
 fn taonet_calls_are_those_of_the_chain_client() {
     let mut words = BTreeSet::new();
-    for entry in std::fs::read_dir(Path::new(vectors::REPOSITORY).join("crates/chain/src/calls")).unwrap() {
+    for entry in
+        std::fs::read_dir(Path::new(vectors::REPOSITORY).join("crates/chain/src/calls")).unwrap()
+    {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         words.extend(code.flat_map(|line| line.split('"').skip(1).step_by(2)).map(str::to_owned));

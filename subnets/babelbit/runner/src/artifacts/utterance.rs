@@ -81,12 +81,16 @@ impl MinerResult<'_> {
         };
         let Some(score) = &row.score else { return Some(played) };
         let score = &score.result;
-        let reference_text =
-            if score.gt_text.is_empty() { played.reference_text.clone() } else { score.gt_text.clone() };
+        let reference_text = if score.gt_text.is_empty() {
+            played.reference_text.clone()
+        } else {
+            score.gt_text.clone()
+        };
         Some(RunLogUtterance {
             score: score.score,
             score_method: score.score_method.clone(),
-            // `None` if a gate skipped the computation. Readers of the file expect a number; `gate` explains the 0.
+            // `None` if a gate skipped the computation. Readers of the file expect a number; `gate`
+            // explains the 0.
             accuracy: score.accuracy.unwrap_or_default(),
             source_duration_sec: score.source_duration_sec,
             predicted_duration_sec: score.predicted_duration_sec,

@@ -122,7 +122,8 @@ async fn cut_stream(shop: &Shop, served: &Served, gates: &Gates, bytes: usize) -
             sent += 1;
         }
         let mut buffer = vec![0; (bytes - received.len()).min(4_096)];
-        let read = timeout(LONG, stream.read(&mut buffer)).await.expect("the answer stalls").unwrap();
+        let read =
+            timeout(LONG, stream.read(&mut buffer)).await.expect("the answer stalls").unwrap();
         if read == 0 {
             is_complete = true;
             break;
@@ -137,7 +138,8 @@ async fn cut_stream(shop: &Shop, served: &Served, gates: &Gates, bytes: usize) -
 
 /// Returns the credits that were charged for a key.
 async fn charged(shop: &Shop, key_id: &str) -> usize {
-    let charged: i64 = shop.store.usage(Some(key_id)).await.unwrap().iter().map(|row| row.charged).sum();
+    let charged: i64 =
+        shop.store.usage(Some(key_id)).await.unwrap().iter().map(|row| row.charged).sum();
     usize::try_from(charged).unwrap()
 }
 
@@ -178,7 +180,10 @@ async fn document_that_is_cut_anywhere_is_charged_at_its_first_byte() {
         let (text, mut stream) = (format!("cut after {bytes}"), server.connect().await);
         let gate = gates.of(&text);
         gate.add_permits(if bytes == 0 { WORDS - 1 } else { WORDS });
-        stream.write_all(&request("/v1/chat/completions", &key, &question(&text, false))).await.unwrap();
+        stream
+            .write_all(&request("/v1/chat/completions", &key, &question(&text, false)))
+            .await
+            .unwrap();
         let mut received = vec![0; bytes];
         let cut_at = async {
             // Without the last word, there is no document.
@@ -232,7 +237,9 @@ async fn request_that_is_cut_anywhere_is_free() {
             Ending::HalfClose => {
                 stream.shutdown().await.unwrap();
                 let mut received = Vec::new();
-                let _ = timeout(LONG, stream.read_to_end(&mut received)).await.expect("the connection stays open");
+                let _ = timeout(LONG, stream.read_to_end(&mut received))
+                    .await
+                    .expect("the connection stays open");
                 // An incomplete head has no response.
                 if !received.is_empty() {
                     let response = RawResponse::parse(&received).unwrap();
@@ -243,8 +250,12 @@ async fn request_that_is_cut_anywhere_is_free() {
     };
     let step = if is_exhaustive() { 1 } else { 7 };
     let endings = [Ending::Close, Ending::Reset, Ending::HalfClose];
-    let cuts = (0..whole.len()).step_by(step).flat_map(|bytes| endings.map(|ending| (bytes, ending)));
-    futures::stream::iter(cuts.map(cut_request)).buffer_unordered(4 * CONCURRENT).collect::<Vec<()>>().await;
+    let cuts =
+        (0..whole.len()).step_by(step).flat_map(|bytes| endings.map(|ending| (bytes, ending)));
+    futures::stream::iter(cuts.map(cut_request))
+        .buffer_unordered(4 * CONCURRENT)
+        .collect::<Vec<()>>()
+        .await;
     shop.settled().await;
     assert_eq!((shop.charged().await, asked.load(Ordering::SeqCst)), (0, 0));
     let mut stream = served.connect().await;

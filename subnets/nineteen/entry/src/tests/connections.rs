@@ -51,7 +51,9 @@ impl Running {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(LONG, reached).await.unwrap_or_else(|_| panic!("{} requests in flight", self.count()));
+        timeout(LONG, reached)
+            .await
+            .unwrap_or_else(|_| panic!("{} requests in flight", self.count()));
     }
 }
 
@@ -157,7 +159,8 @@ async fn connect_slowly(served: &Served) -> TcpStream {
 /// Reads until the server resets the connection; returns the number of received words.
 async fn received_words(stream: &mut TcpStream) -> usize {
     let mut received = Vec::new();
-    let read = timeout(LONG, stream.read_to_end(&mut received)).await.expect("the connection stays open");
+    let read =
+        timeout(LONG, stream.read_to_end(&mut received)).await.expect("the connection stays open");
     assert!(read.is_err(), "the answer is complete");
     memchr::memmem::find_iter(&received, b"\"content\":\"word \"").count()
 }
@@ -168,7 +171,8 @@ async fn received_words(stream: &mut TcpStream) -> usize {
 async fn buyer_that_does_not_read_is_cut_off_and_charged() {
     let default = ServeLimits::default();
     assert_eq!(default.write_timeout, Duration::from_secs(30), "docs/nineteen.md names it");
-    let write_timeout = if is_exhaustive() { default.write_timeout } else { Duration::from_secs(3) };
+    let write_timeout =
+        if is_exhaustive() { default.write_timeout } else { Duration::from_secs(3) };
     let (running, sent) = (Running::default(), Arc::new(AtomicUsize::new(0)));
     let (counted, counter) = (running.clone(), Arc::clone(&sent));
     let miner = post(move |Json(payload): Json<Value>| async move {
@@ -197,7 +201,10 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
     running.becomes(1).await;
     for _ in 0..10 {
         let mut other = served.connect().await;
-        other.write_all(&request("/v1/chat/completions", &shop.key, &question("a", 9, true))).await.unwrap();
+        other
+            .write_all(&request("/v1/chat/completions", &shop.key, &question("a", 9, true)))
+            .await
+            .unwrap();
         assert_eq!(RawResponse::read(&mut other).await.status, 200);
     }
     assert_eq!(running.count(), 1, "others have their answers before the slow buyer is cut off");

@@ -85,12 +85,17 @@ async fn unknown_models_of_any_length_and_script_do_not_exist() {
         assert_eq!(response.status(), 400, "{path}: an empty name");
     }
     names.push("\u{1f98a}".repeat(4_000));
-    for (name, status) in names.iter().map(|name| (encoded(name), 404)).chain([("%ff".to_owned(), 400)]) {
+    for (name, status) in
+        names.iter().map(|name| (encoded(name), 404)).chain([("%ff".to_owned(), 400)])
+    {
         let request = Request::get(format!("/v1/models/{name}")).body(Body::empty()).unwrap();
         let response = shop.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), status, "{name}");
         let error = document(response).await;
-        assert!(error["error"]["message"].is_string() && error.to_string().len() < 2_000, "{error}");
+        assert!(
+            error["error"]["message"].is_string() && error.to_string().len() < 2_000,
+            "{error}"
+        );
     }
     shop.settled().await;
 }
@@ -99,12 +104,14 @@ async fn unknown_models_of_any_length_and_script_do_not_exist() {
 async fn backend(Json(request): Json<Value>) -> Response {
     let length = |text: &Value| text.as_str().unwrap_or_default().len();
     let messages = request["messages"].as_array();
-    let longest = messages.map(|messages| messages.iter().map(|message| length(&message["content"])).max().unwrap());
+    let longest = messages
+        .map(|messages| messages.iter().map(|message| length(&message["content"])).max().unwrap());
     let text = longest.unwrap_or_else(|| length(&request["prompt"])).to_string();
     let mut choice = json!({"index": 0, "finish_reason": "stop"});
     if messages.is_some() {
         let entry = json!({"token": text, "logprob": -0.1, "bytes": null, "top_logprobs": []});
-        (choice["delta"], choice["logprobs"]) = (json!({ "content": text }), json!({ "content": [entry] }));
+        (choice["delta"], choice["logprobs"]) =
+            (json!({ "content": text }), json!({ "content": [entry] }));
     } else {
         let logprobs = json!({"tokens": [text], "token_logprobs": [-0.1], "top_logprobs": null});
         (choice["text"], choice["logprobs"]) = (json!(text), logprobs);
@@ -115,10 +122,17 @@ async fn backend(Json(request): Json<Value>) -> Response {
 
 /// Starts a gateway, a miner and the backend. The input of a request is free.
 async fn shop_of(endpoint: Endpoint) -> Shop {
-    let backend = Router::new().route("/v1/chat/completions", post(backend)).route("/v1/completions", post(backend));
+    let backend = Router::new()
+        .route("/v1/chat/completions", post(backend))
+        .route("/v1/completions", post(backend));
     let url = format!("http://{}/v1", listen(backend.layer(DefaultBodyLimit::disable())).await);
     let served = vec![TASK.parse().unwrap()];
-    let config = MinerConfig { task_type: TaskType::Text, served, concurrency: 8, deadlines: Deadlines::default() };
+    let config = MinerConfig {
+        task_type: TaskType::Text,
+        served,
+        concurrency: 8,
+        deadlines: Deadlines::default(),
+    };
     let miner = Miner::new(config, Backend::new(&url.parse().unwrap(), None).unwrap(), None);
     let mut market = MarketConfig::default();
     market.tasks[0].endpoint = endpoint;
@@ -165,7 +179,8 @@ async fn prompts_up_to_the_limit_reach_the_backend() {
         let charged = shop.charged().await;
         let (response, _) = buy(&shop, &served, path, LARGEST_BODY + 1).await;
         let error: Value = serde_json::from_str(&response.body).unwrap();
-        let is_named = error["error"]["code"] == "request_too_large" || error["error"]["type"] == "request_too_large";
+        let is_named = error["error"]["code"] == "request_too_large"
+            || error["error"]["type"] == "request_too_large";
         assert!(response.status == 413 && is_named, "{path}: {error}");
         assert_eq!(shop.charged().await, charged);
         served.stop().await;
@@ -191,7 +206,10 @@ async fn hidden_nesting_is_refused() {
         let response = shop.send(path, &body, None).await;
         assert_eq!(response.status(), 400, "{path}");
         let error = document(response).await;
-        assert!(error["error"]["message"].as_str().unwrap().contains("unsupported name"), "{path}: {error}");
+        assert!(
+            error["error"]["message"].as_str().unwrap().contains("unsupported name"),
+            "{path}: {error}"
+        );
     }
     shop.settled().await;
 }

@@ -49,7 +49,8 @@ fn check(status: StatusCode, body: &str, mutation: &Mutation) {
         assert!(!INTERRUPTED.iter().any(|event| body.contains(event)), "{body}\n{mutation}");
         return;
     }
-    let error: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}\n{mutation}"));
+    let error: Value =
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}\n{mutation}"));
     assert!(error["error"]["message"].is_string(), "{body}\n{mutation}");
 }
 
@@ -75,7 +76,8 @@ async fn send_changed_requests(client: &str) {
             status
         }
     });
-    let statuses: Vec<_> = futures::stream::iter(changed).buffer_unordered(CONCURRENT).collect().await;
+    let statuses: Vec<_> =
+        futures::stream::iter(changed).buffer_unordered(CONCURRENT).collect().await;
     let mut counts = BTreeMap::new();
     for status in statuses {
         *counts.entry(status.as_u16()).or_insert(0) += 1;

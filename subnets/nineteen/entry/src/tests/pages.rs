@@ -35,7 +35,11 @@ const HEADERS: [(&str, &[u8]); 9] = [
     ("x-request-id", &[b'<'; 128]),
 ];
 
-async fn send(router: &axum::Router, request: axum::http::request::Builder, body: Vec<u8>) -> Response {
+async fn send(
+    router: &axum::Router,
+    request: axum::http::request::Builder,
+    body: Vec<u8>,
+) -> Response {
     router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap()
 }
 
@@ -48,9 +52,11 @@ async fn every_route_is_documented_or_a_page() {
     let (router, _store, _folder) = gateway().await;
     let api = document(send(&router, Request::get("/openapi.json"), Vec::new()).await).await;
     let documented = api["paths"].as_object().unwrap().keys().cloned();
-    let known: BTreeSet<String> = documented.chain(PAGES.map(|(path, _)| path.to_owned())).collect();
+    let known: BTreeSet<String> =
+        documented.chain(PAGES.map(|(path, _)| path.to_owned())).collect();
     let routes = include_str!("../routes.rs").split(".route(\"").skip(1);
-    let routes: BTreeSet<String> = routes.map(|rest| rest.split('"').next().unwrap().replace("{*", "{")).collect();
+    let routes: BTreeSet<String> =
+        routes.map(|rest| rest.split('"').next().unwrap().replace("{*", "{")).collect();
     assert_eq!(routes, known);
 }
 
@@ -60,7 +66,12 @@ async fn pages_answer_every_get_request() {
     for (path, kind) in PAGES {
         let plain = bytes(send(&router, Request::get(path), Vec::new()).await).await;
         assert!(!plain.is_empty(), "{path}");
-        for query in [String::new(), "?".to_owned(), "?a=%ff&a=%00&=".to_owned(), format!("?{}", "a".repeat(30_000))] {
+        for query in [
+            String::new(),
+            "?".to_owned(),
+            "?a=%ff&a=%00&=".to_owned(),
+            format!("?{}", "a".repeat(30_000)),
+        ] {
             for (name, value) in HEADERS {
                 let value = HeaderValue::from_bytes(value).unwrap();
                 let request = Request::get(format!("{path}{query}")).header(name, value);
@@ -78,12 +89,27 @@ async fn pages_refuse_other_methods() {
     let (router, _store, _folder) = gateway().await;
     for (path, kind) in PAGES {
         let response = send(&router, Request::head(path), Vec::new()).await;
-        assert_eq!((response.status().as_u16(), response.headers()["content-type"].to_str().unwrap()), (200, kind));
+        assert_eq!(
+            (response.status().as_u16(), response.headers()["content-type"].to_str().unwrap()),
+            (200, kind)
+        );
         assert!(bytes(response).await.is_empty(), "{path}");
-        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::TRACE] {
-            let response = send(&router, Request::builder().method(&method).uri(path), vec![b'x'; 1 << 20]).await;
+        for method in [
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+            Method::TRACE,
+        ] {
+            let response =
+                send(&router, Request::builder().method(&method).uri(path), vec![b'x'; 1 << 20])
+                    .await;
             assert_eq!(response.status(), 405, "{method} {path}");
-            assert!(response.headers()["allow"].to_str().unwrap().contains("GET"), "{method} {path}");
+            assert!(
+                response.headers()["allow"].to_str().unwrap().contains("GET"),
+                "{method} {path}"
+            );
             assert!(document(response).await["error"]["message"].is_string(), "{method} {path}");
         }
     }

@@ -26,7 +26,8 @@ pub(super) struct Served {
 impl Served {
     pub(super) async fn start(shop: &Shop, limits: ServeLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, router, shutdown) = (listener.local_addr().unwrap(), shop.router.clone(), Shutdown::new());
+        let (address, router, shutdown) =
+            (listener.local_addr().unwrap(), shop.router.clone(), Shutdown::new());
         let stop = shutdown.clone();
         shutdown.spawn("http", async move { serve(listener, router, &stop, limits).await });
         Self { address, shutdown }
@@ -65,7 +66,8 @@ impl RawResponse {
     /// Reads a response to the end of the connection.
     pub(super) async fn read(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
-        let _ = timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("the connection stays open");
+        let _ =
+            timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("the connection stays open");
         Self::parse(&bytes).unwrap_or_else(|| panic!("incomplete: {}", bytes.escape_ascii()))
     }
 
@@ -75,10 +77,18 @@ impl RawResponse {
             bytes = after;
         }
         let end = memchr::memmem::find(bytes, b"\r\n\r\n")?;
-        let (head, body) = (std::str::from_utf8(&bytes[..end]).unwrap().to_lowercase(), &bytes[end + 4..]);
+        let (head, body) =
+            (std::str::from_utf8(&bytes[..end]).unwrap().to_lowercase(), &bytes[end + 4..]);
         let status = head.strip_prefix("http/1.1 ")?.get(..3)?.parse().ok()?;
-        let body = if head.contains("transfer-encoding: chunked") { joined_chunks(body)? } else { body.to_vec() };
-        let length = head.split("content-length: ").nth(1).map(|rest| rest.lines().next().unwrap().parse().unwrap());
+        let body = if head.contains("transfer-encoding: chunked") {
+            joined_chunks(body)?
+        } else {
+            body.to_vec()
+        };
+        let length = head
+            .split("content-length: ")
+            .nth(1)
+            .map(|rest| rest.lines().next().unwrap().parse().unwrap());
         let is_complete = length.is_none_or(|length: usize| length == body.len());
         is_complete.then(|| Self { status, body: String::from_utf8(body).unwrap() })
     }

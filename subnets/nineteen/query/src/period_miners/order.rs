@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use taonet_nineteen_core::routing::{self, Allowance, Prospect, exceeds_share, organic_order, share, synthetic_order};
+use taonet_nineteen_core::routing::{
+    self, Allowance, Prospect, exceeds_share, organic_order, share, synthetic_order,
+};
 use taonet_primitives::Hotkey;
 
 use super::{TaskMiner, TaskMiners};
@@ -17,14 +19,17 @@ pub(crate) struct OrganicOrder<'a> {
     order: routing::OrganicOrder,
     /// Whether the prefix of the prompt determines the order.
     pub(crate) is_of_prefix: bool,
-    /// Whether the answer of the first contender may be sampled. If the prefix determines the order, this is as probable as
-    /// that a random order begins with this contender: a buyer who selects a miner by the prompt cannot add to its samples.
+    /// Whether the answer of the first contender may be sampled. If the prefix determines the
+    /// order, this is as probable as that a random order begins with this contender: a buyer who
+    /// selects a miner by the prompt cannot add to its samples.
     pub(crate) is_sampled: bool,
 }
 
 impl OrganicOrder<'_> {
     fn is_tried(&self, place: usize) -> bool {
-        self.contenders.get(place).is_none_or(|contender| self.tried.contains(&contender.offer.hotkey))
+        self.contenders
+            .get(place)
+            .is_none_or(|contender| self.tried.contains(&contender.offer.hotkey))
     }
 
     /// Returns the index of the next contender, which remains the next one.
@@ -50,7 +55,8 @@ impl<'a> Iterator for OrganicOrder<'a> {
 }
 
 impl TaskMiners {
-    /// Returns the contenders for a synthetic request, in ascending order of the used share of the allowance.
+    /// Returns the contenders for a synthetic request, in ascending order of the used share of the
+    /// allowance.
     pub(crate) fn for_synthetic(&self) -> Vec<Arc<TaskMiner>> {
         let allowances: Vec<_> = self
             .contenders
@@ -63,9 +69,10 @@ impl TaskMiners {
         self.at(&synthetic_order(&allowances))
     }
 
-    /// Returns the contenders for an organic request, in a random order weighted by the value of their answers.
-    /// Omits the miners in `tried`. With a prefix, the order is always the same one for the prefix, as long as the values
-    /// are, unless the first miner has too many requests in flight. `random` returns uniform random numbers in `0..1`.
+    /// Returns the contenders for an organic request, in a random order weighted by the value of
+    /// their answers. Omits the miners in `tried`. With a prefix, the order is always the same one
+    /// for the prefix, as long as the values are, unless the first miner has too many requests in
+    /// flight. `random` returns uniform random numbers in `0..1`.
     pub(crate) fn for_organic<'a>(
         &'a self,
         now: f64,
@@ -74,12 +81,15 @@ impl TaskMiners {
         mut random: impl FnMut() -> f64,
     ) -> OrganicOrder<'a> {
         let contenders = self.contenders.as_slice();
-        let prospects: Vec<Prospect> = contenders.iter().map(|contender| contender.live().prospect()).collect();
+        let prospects: Vec<Prospect> =
+            contenders.iter().map(|contender| contender.live().prospect()).collect();
         if let Some(prefix) = prefix {
-            let hotkey = |place: usize| contenders.get(place).map(|contender| &contender.offer.hotkey);
+            let hotkey =
+                |place: usize| contenders.get(place).map(|contender| &contender.offer.hotkey);
             let draw = |place| hotkey(place).map_or(0.0, |hotkey| prefix.draw(hotkey));
             let order = organic_order(&prospects, now, draw);
-            let mut order = OrganicOrder { contenders, tried, order, is_of_prefix: true, is_sampled: false };
+            let mut order =
+                OrganicOrder { contenders, tried, order, is_of_prefix: true, is_sampled: false };
             if let Some(first) = order.peek()
                 && !exceeds_share(&prospects, first)
             {
@@ -91,10 +101,11 @@ impl TaskMiners {
         OrganicOrder { contenders, tried, order, is_of_prefix: false, is_sampled: true }
     }
 
-    /// Returns whether any contender with remaining capacity, except for those in `tried`, may accept an organic request
-    /// within `pause` seconds. It may be busy.
+    /// Returns whether any contender with remaining capacity, except for those in `tried`, may
+    /// accept an organic request within `pause` seconds. It may be busy.
     pub(crate) fn opens_within(&self, now: f64, pause: f64, tried: &[Hotkey]) -> bool {
-        let mut contenders = self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
+        let mut contenders =
+            self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
         contenders.any(|contender| {
             let live = contender.live();
             live.capacity_left() > 0.0 && live.health.breaker().opens_at() - now <= pause

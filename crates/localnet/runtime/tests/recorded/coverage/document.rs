@@ -181,14 +181,21 @@ pub(crate) fn document(rows: &[Row]) -> String {
         }
         page.push('\n');
     }
-    page += &format!("\nUnsupported: {}.\n", places(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", "));
+    page += &format!(
+        "\nUnsupported: {}.\n",
+        places(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", ")
+    );
     page += TIERS;
     page += &tier_1_calls(rows);
     page += "\n## Runtime APIs\n\n| API | Methods |\n|---|---|\n";
     for place in places(rows, |kind| kind == Kind::Method, true) {
-        page += &format!("| {place} | {} |\n", cell(rows, &place, |item| item.kind == Kind::Method));
+        page +=
+            &format!("| {place} | {} |\n", cell(rows, &place, |item| item.kind == Kind::Method));
     }
-    page += &format!("\nUnsupported: {}.\n", places(rows, |kind| kind == Kind::Method, false).join(", "));
+    page += &format!(
+        "\nUnsupported: {}.\n",
+        places(rows, |kind| kind == Kind::Method, false).join(", ")
+    );
     page += "\n## Transaction extensions\n\n";
     let extensions = cell(rows, "Extrinsic", |item| item.kind == Kind::Extension);
     page += &format!("{extensions} transaction extensions are supported.\n");
@@ -204,8 +211,8 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page
 }
 
-/// Returns the pallets or APIs in the real chain's order: those with supported items if `served`, otherwise those
-/// without.
+/// Returns the pallets or APIs in the real chain's order: those with supported items if `served`,
+/// otherwise those without.
 fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> {
     let mut places: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| of_kind(row.item.kind)) {
@@ -214,7 +221,9 @@ fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> 
         }
     }
     let is_served = |place: &str| {
-        rows.iter().any(|row| row.item.place == place && of_kind(row.item.kind) && row.status != Status::Missing)
+        rows.iter().any(|row| {
+            row.item.place == place && of_kind(row.item.kind) && row.status != Status::Missing
+        })
     };
     places.into_iter().filter(|place| is_served(place) == served).map(Into::into).collect()
 }
@@ -266,7 +275,10 @@ fn differences(rows: &[Row]) -> String {
             None => lines.push((place, reason, vec![&row.item.name])),
         }
     }
-    lines.iter().map(|(place, reason, names)| format!("| {place} | {} | {reason} |\n", names.join(", "))).collect()
+    lines
+        .iter()
+        .map(|(place, reason, names)| format!("| {place} | {} | {reason} |\n", names.join(", ")))
+        .collect()
 }
 
 /// Renders a row of items with a reason.
@@ -274,6 +286,8 @@ fn listed(absence: &Absence) -> String {
     let places = absence.places.join(", ");
     match absence.items {
         Absent::All => format!("| {places} | all | {} |\n", absence.reason),
-        Absent::Items(kind, names) => format!("| {places} {kind} | {} | {} |\n", names.join(", "), absence.reason),
+        Absent::Items(kind, names) => {
+            format!("| {places} {kind} | {} | {} |\n", names.join(", "), absence.reason)
+        }
     }
 }

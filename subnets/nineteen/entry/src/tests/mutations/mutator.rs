@@ -19,7 +19,9 @@ const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 /// Texts that take the place of a value in the bytes of a body, and need not be JSON.
 static RAW: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let nested = |open: &str, close: &str, levels: usize| format!("{}{}", open.repeat(levels), close.repeat(levels));
+    let nested = |open: &str, close: &str, levels: usize| {
+        format!("{}{}", open.repeat(levels), close.repeat(levels))
+    };
     let texts = [
         "1e999",
         "-1e999",
@@ -38,7 +40,12 @@ static RAW: LazyLock<Vec<String>> = LazyLock::new(|| {
         "\"\u{7f}\\u2028\\uffff\"",
     ];
     let mut raw: Vec<String> = texts.map(str::to_owned).into();
-    raw.extend(["9".repeat(400), format!("0.{}1", "0".repeat(400)), nested("[", "]", 60), nested("[", "]", 120)]);
+    raw.extend([
+        "9".repeat(400),
+        format!("0.{}1", "0".repeat(400)),
+        nested("[", "]", 60),
+        nested("[", "]", 120),
+    ]);
     raw.extend([
         nested("[", "]", 100_000),
         nested("[", "", 1_000),
@@ -167,7 +174,8 @@ impl Mutation {
 
     /// Returns a request as it was recorded.
     pub(super) fn unchanged(request: &RecordedRequest) -> Self {
-        let headers = request.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes()));
+        let headers =
+            request.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes()));
         let (method, path) = (request.method.clone(), request.path.clone());
         Self { method, path, headers: headers.collect(), body: request.body() }
     }
@@ -231,9 +239,12 @@ fn extreme(random: &mut StdRng) -> Value {
         0 => Value::Null,
         1 => random.random_bool(0.5).into(),
         2 | 3 => NUMBERS[random.random_range(0..NUMBERS.len())].into(),
-        4 => [json!(u64::MAX), json!(1e300), json!(-1e-300), json!(0.5)][random.random_range(0..4)].clone(),
+        4 => [json!(u64::MAX), json!(1e300), json!(-1e-300), json!(0.5)][random.random_range(0..4)]
+            .clone(),
         5 => "x".repeat(2_000).into(),
-        6 => [json!([]), json!({}), json!([[]]), json!([null]), json!([1, [2]])][random.random_range(0..5)].clone(),
+        6 => [json!([]), json!({}), json!([[]]), json!([null]), json!([1, [2]])]
+            [random.random_range(0..5)]
+        .clone(),
         7 | 8 => format!("{MARK}{}{MARK}", random.random_range(0..RAW.len())).into(),
         _ => TEXTS[random.random_range(0..TEXTS.len())].into(),
     }
@@ -265,7 +276,9 @@ fn any_name(fields: &Map<String, Value>, random: &mut StdRng) -> Option<String> 
 
 fn remove(value: &mut Value, random: &mut StdRng) {
     match value {
-        Value::Array(values) if !values.is_empty() => drop(values.remove(random.random_range(0..values.len()))),
+        Value::Array(values) if !values.is_empty() => {
+            drop(values.remove(random.random_range(0..values.len())))
+        }
         Value::Object(fields) => {
             if let Some(name) = any_name(fields, random) {
                 fields.shift_remove(&name);
@@ -294,7 +307,18 @@ fn repeat(value: &mut Value, new: Value, random: &mut StdRng) {
 fn rename(value: &mut Value, random: &mut StdRng) {
     let Value::Object(fields) = value else { return };
     if let Some(value) = any_name(fields, random).and_then(|name| fields.shift_remove(&name)) {
-        let names = ["", "n", "a", "\u{e9}", RAW_VALUE, "prefix", "prediction", "tools", "logprobs", "max_tokens"];
+        let names = [
+            "",
+            "n",
+            "a",
+            "\u{e9}",
+            RAW_VALUE,
+            "prefix",
+            "prediction",
+            "tools",
+            "logprobs",
+            "max_tokens",
+        ];
         fields.insert(names[random.random_range(0..names.len())].to_owned(), value);
     }
 }
@@ -314,7 +338,9 @@ fn change_bytes(body: &mut Vec<u8>, random: &mut StdRng) {
     let end = random.random_range(place..=body.len());
     match random.random_range(0..6) {
         0 if place < body.len() => body[place] ^= 1 << random.random_range(0..8),
-        1 if place < body.len() => body[place] = [0, 1, b'"', b'{', 0x7f, 0x80, 0xff][random.random_range(0..7)],
+        1 if place < body.len() => {
+            body[place] = [0, 1, b'"', b'{', 0x7f, 0x80, 0xff][random.random_range(0..7)]
+        }
         2 => body.truncate(place),
         3 => drop(body.drain(place..end)),
         4 => {

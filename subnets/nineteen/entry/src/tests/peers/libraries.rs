@@ -1,4 +1,5 @@
-//! Tests of the gateway with libraries for models of many providers: LiteLLM, LangChain, Vercel's AI SDK and llm.
+//! Tests of the gateway with libraries for models of many providers: LiteLLM, LangChain, Vercel's
+//! AI SDK and llm.
 
 use std::process::Command;
 

@@ -61,7 +61,11 @@ impl RecordedRequest {
 
     /// Returns the route, and the names of the fields of the body.
     fn shape(&self) -> (String, BTreeSet<String>) {
-        let fields = self.json.as_ref().and_then(Value::as_object).map(|fields| fields.keys().cloned().collect());
+        let fields = self
+            .json
+            .as_ref()
+            .and_then(Value::as_object)
+            .map(|fields| fields.keys().cloned().collect());
         (format!("{} {}", self.method, self.path), fields.unwrap_or_default())
     }
 }
@@ -97,15 +101,19 @@ impl Recorder {
                 return next.run(Request::from_parts(head, broken)).await;
             }
         };
-        let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
+        let text = |value: &axum::http::HeaderValue| {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        };
+        let headers =
+            head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
         let headers: BTreeMap<String, String> =
             headers.filter(|(name, _)| !OF_CONNECTION.contains(&name.as_str())).collect();
         let is_flaky = memchr::memmem::find(&body, FLAKY).is_some();
         if !is_flaky && headers.values().any(|value| value.contains(key)) {
             let json = serde_json::from_slice(&body).ok();
             let base64 = (json.is_none() && !body.is_empty()).then(|| STANDARD.encode(&body));
-            let headers = headers.into_iter().map(|(name, value)| (name, value.replace(key, KEY))).collect();
+            let headers =
+                headers.into_iter().map(|(name, value)| (name, value.replace(key, KEY))).collect();
             let (method, path) = (head.method.to_string(), head.uri.to_string());
             self.0.lock().unwrap().push(RecordedRequest { method, path, headers, json, base64 });
         }
@@ -115,7 +123,8 @@ impl Recorder {
     /// Compares the requests of a client with its recording, or writes it.
     pub(super) fn compare(&self, client: &str) {
         let sent = std::mem::take(&mut *self.0.lock().unwrap());
-        let shapes = |requests: &[RecordedRequest]| requests.iter().map(RecordedRequest::shape).collect();
+        let shapes =
+            |requests: &[RecordedRequest]| requests.iter().map(RecordedRequest::shape).collect();
         let found: BTreeSet<_> = shapes(&sent);
         if std::env::var_os("TAONET_RECORD_REQUESTS").is_some() {
             fs::write(file(client), written(sent)).unwrap();
@@ -137,7 +146,9 @@ fn written(requests: Vec<RecordedRequest>) -> String {
         }
     }
     let mut common = different.first().map(|first| first.headers.clone()).unwrap_or_default();
-    common.retain(|name, value| different.iter().all(|request| request.headers.get(name) == Some(value)));
+    common.retain(|name, value| {
+        different.iter().all(|request| request.headers.get(name) == Some(value))
+    });
     for request in &mut different {
         request.headers.retain(|name, _| !common.contains_key(name));
     }
